@@ -1,0 +1,1 @@
+"""Where the faces are: detection, landmarks, aligned crops, tracks."""

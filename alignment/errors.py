@@ -1,0 +1,17 @@
+"""What can go wrong in alignment/: one root, one line each."""
+
+
+class AlignmentError(Exception):
+    """Root of every error raised by alignment/."""
+
+
+class LandmarkSetError(AlignmentError):
+    """Landmarks of an unknown number of points, or without the part that was asked for."""
+
+
+class DetectorUnavailableError(AlignmentError):
+    """A face detector's library or weights are not there; the message says how to get them."""
+
+
+class WeightsError(AlignmentError):
+    """Weights are missing, of another network, or fail their checksum."""

@@ -1,0 +1,1 @@
+"""Face parsing and masks: which pixels belong to which part of a face."""

@@ -1,0 +1,1 @@
+"""Watch folders and the job table."""

@@ -1,0 +1,1 @@
+"""U-GAT-IT networks, style files and the engines that run them."""

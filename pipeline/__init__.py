@@ -1,0 +1,1 @@
+"""Restyle the faces of one video, picture or folder: probe, analyse, render, mux, verify, publish."""

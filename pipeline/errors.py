@@ -1,0 +1,33 @@
+"""What can go wrong in pipeline/: one root, one line each."""
+
+
+class PipelineError(Exception):
+    """Root of every error raised by pipeline/."""
+
+
+class InputError(PipelineError):
+    """An input cannot be used; the message names the file and the reason."""
+
+
+class UnreadableInputError(InputError):
+    """Missing, not a regular file, damaged or truncated."""
+
+
+class UnsupportedInputError(InputError):
+    """A sound file that we cannot treat: no picture, a refused container, a colour format we would spoil."""
+
+
+class OutputExistsError(PipelineError):
+    """The output is there already and `--overwrite` was not given."""
+
+
+class FfmpegError(PipelineError):
+    """The ffmpeg program is missing or failed; the message ends with its last lines."""
+
+
+class VerificationError(PipelineError):
+    """The finished video does not match its source and was not published."""
+
+
+class OutOfSpaceError(PipelineError):
+    """The disk that holds the output is full."""

@@ -1,0 +1,1 @@
+"""Recipes that made the built-in weights; each runs from the command line and is resumable."""
