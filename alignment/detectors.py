@@ -1,0 +1,62 @@
+"""One door to the face detectors: the interface they share, and which one a name or `auto` means.
+
+The detectors themselves live in a file per back end.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import DetectorUnavailableError
+from .faces import Face
+
+logger = logging.getLogger(__name__)
+
+DETECTOR_NAMES = ("auto", "hog", "yunet", "sfd", "blazeface")
+"""What `build_detector` understands."""
+
+
+class FaceDetector(Protocol):
+    """Finds faces in single frames; keeps no state between them."""
+
+    name: str
+    """The back end's name, one of DETECTOR_NAMES without `auto`."""
+
+    def detect(self, frame: npt.NDArray[np.uint8]) -> list[Face]:
+        """Find the faces of one frame.
+
+        Args:
+            frame: HxWx3 uint8 RGB of any size; resized to the detector's working scale inside.
+
+        Returns:
+            Faces in source-frame pixels, best score first, no two on the same face; empty if there is none.
+        """
+        ...
+
+
+def build_detector(name: str = "auto", *, weights: Path | None = None, device: str = "cpu") -> FaceDetector:
+    """Build a face detector by name.
+
+    Args:
+        name: one of DETECTOR_NAMES. `auto` is yunet where its weights are on this machine, else hog; it never
+            downloads.
+        weights: the back end's weights file; None looks into the user's cache, then downloads.
+        device: torch device for the back ends that use torch ("cpu", "cuda", "cuda:1", "mps").
+
+    Raises:
+        DetectorUnavailableError: unknown name, or its library or weights are not there.
+        WeightsError: the weights are not the ones the back end knows.
+    """
+    if name == "hog":
+        from .hog import HogDetector
+
+        return HogDetector()
+    if name == "auto":
+        return build_detector("hog", device=device)
+    choices = ", ".join(DETECTOR_NAMES)
+    raise DetectorUnavailableError(f"there is no face detector '{name}'; choose one of {choices}.")
