@@ -1,0 +1,177 @@
+"""The parts a generator is assembled from: layers, residual blocks, scSE, the CAM head, the AdaLIN head.
+
+Knows no configuration; every part takes numbers. Maps are NCHW. "Paper" is U-GAT-IT, arXiv:1907.10830.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .norms import AdaptiveLayerInstanceNorm, InstanceNorm, LayerInstanceNorm
+
+
+class PaddedConv(nn.Conv2d):
+    """Convolution behind reflection padding that keeps the size (at stride 1)."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, size: int, *, stride: int = 1, bias: bool = True
+    ) -> None:
+        super().__init__(in_channels, out_channels, size, stride=stride, bias=bias)
+        self._margin = (size // 2,) * 4
+
+    def forward(self, x: Tensor) -> Tensor:
+        """NCHW -> NCHW, H and W divided by the stride."""
+        return super().forward(F.pad(x, self._margin, mode="reflect"))
+
+
+class DownLayer(nn.Module):
+    """Convolution, instance norm, ReLU: the encoder's layer."""
+
+    def __init__(self, in_channels: int, out_channels: int, size: int, *, stride: int) -> None:
+        super().__init__()
+        self.conv = PaddedConv(in_channels, out_channels, size, stride=stride, bias=False)
+        self.norm = InstanceNorm(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """NCHW -> NCHW, H and W divided by the stride."""
+        return F.relu(self.norm(self.conv(x)))
+
+
+class UpLayer(nn.Module):
+    """Doubling of the map, LIN, ReLU: the decoder's layer.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        is_transposed: double by a transposed convolution, not by nearest neighbour and a convolution.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, is_transposed: bool) -> None:
+        super().__init__()
+        self.is_transposed = is_transposed
+        self.conv: nn.Module
+        if is_transposed:
+            self.conv = nn.ConvTranspose2d(in_channels, out_channels, 3, 2, padding=1, output_padding=1)
+        else:
+            self.conv = PaddedConv(in_channels, out_channels, 3)
+        self.norm = LayerInstanceNorm(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """NCHW -> NCHW with H and W doubled."""
+        if not self.is_transposed:
+            x = F.interpolate(x, scale_factor=2.0, mode="nearest")
+        return F.relu(self.norm(self.conv(x)))
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions with instance norm, added to the input."""
+
+    def __init__(self, num_channels: int, *, use_scse: bool) -> None:
+        super().__init__()
+        self.conv1 = PaddedConv(num_channels, num_channels, 3, bias=False)
+        self.norm1 = InstanceNorm(num_channels)
+        self.conv2 = PaddedConv(num_channels, num_channels, 3, bias=False)
+        self.norm2 = InstanceNorm(num_channels)
+        self.scse = SqueezeExcitation(num_channels) if use_scse else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """NCHW -> NCHW."""
+        inner: Tensor = F.relu(self.norm1(self.conv1(x)))
+        inner = self.scse(self.norm2(self.conv2(inner)))
+        return x + inner
+
+
+class AdaptiveResidualBlock(nn.Module):
+    """Two convolutions with AdaLIN, added to the input (paper, section 2.1.1)."""
+
+    def __init__(self, num_channels: int, *, use_scse: bool) -> None:
+        super().__init__()
+        self.conv1 = PaddedConv(num_channels, num_channels, 3)
+        self.norm1 = AdaptiveLayerInstanceNorm(num_channels)
+        self.conv2 = PaddedConv(num_channels, num_channels, 3)
+        self.norm2 = AdaptiveLayerInstanceNorm(num_channels)
+        self.scse = SqueezeExcitation(num_channels) if use_scse else nn.Identity()
+
+    def forward(self, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+        """NCHW -> NCHW; `gamma` and `beta` are NxC and serve both norms."""
+        inner: Tensor = F.relu(self.norm1(self.conv1(x), gamma, beta))
+        inner = self.scse(self.norm2(self.conv2(inner), gamma, beta))
+        return x + inner
+
+
+class SqueezeExcitation(nn.Module):
+    """Concurrent spatial and channel squeeze-and-excitation, gates added (Roy et al., arXiv:1803.02579)."""
+
+    def __init__(self, num_channels: int) -> None:
+        super().__init__()
+        num_hidden = max(num_channels // 4, 8)
+        self.squeeze = nn.Conv2d(num_channels, num_hidden, 1)
+        self.excite = nn.Conv2d(num_hidden, num_channels, 1)
+        self.spatial = nn.Conv2d(num_channels, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """NCHW -> NCHW."""
+        channel_gate = torch.sigmoid(self.excite(F.relu(self.squeeze(x.mean((2, 3), keepdim=True)))))  # NC11
+        return x * (channel_gate + torch.sigmoid(self.spatial(x)))
+
+
+class CamHead(nn.Module):
+    """Class-activation attention: two auxiliary classifiers whose weights weigh the channels (paper, 2.1.1).
+
+    Args:
+        num_channels: C of the map it weighs.
+    """
+
+    def __init__(self, num_channels: int) -> None:
+        super().__init__()
+        self.average = nn.Linear(num_channels, 1)
+        self.maximum = nn.Linear(num_channels, 1)
+        self.merge = nn.Conv2d(2 * num_channels, num_channels, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Weigh the channels of a map.
+
+        Args:
+            x: NCHW.
+
+        Returns:
+            NCHW weighed map before its activation, and Nx2 class logits (from the average, from the maximum).
+        """
+        logits = torch.cat([self.average(x.mean((2, 3))), self.maximum(x.amax((2, 3)))], 1)
+        return F.conv2d(x, self._weighed_merge(), self.merge.bias), logits
+
+    def _weighed_merge(self) -> Tensor:
+        # merge(cat(x * a, x * m)) is one convolution with the weights A * a + M * m. The reference
+        # implementations add the classifier's bias to each channel's weight.
+        by_average, by_maximum = self.merge.weight.chunk(2, 1)  # C x C x 1 x 1 each
+        average = self.average.weight + self.average.bias  # 1 x C
+        maximum = self.maximum.weight + self.maximum.bias
+        return by_average * average[..., None, None] + by_maximum * maximum[..., None, None]
+
+
+class AdaptiveHead(nn.Module):
+    """Computes the AdaLIN scale and shift from the weighed map.
+
+    Args:
+        num_channels: C.
+        pooled_size: side of the map it is pooled to; None reads the whole map.
+        map_size: side of the whole map, used where it is not pooled.
+    """
+
+    def __init__(self, num_channels: int, *, pooled_size: int | None, map_size: int) -> None:
+        super().__init__()
+        self.pooled_size = pooled_size
+        self.map_size = map_size
+        self.hidden1 = nn.Linear((pooled_size or map_size) ** 2 * num_channels, num_channels)
+        self.hidden2 = nn.Linear(num_channels, num_channels)
+        self.gamma = nn.Linear(num_channels, num_channels)
+        self.beta = nn.Linear(num_channels, num_channels)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """NCHW -> NxC gamma, NxC beta."""
+        if self.pooled_size is not None:
+            x = F.adaptive_avg_pool2d(x, self.pooled_size)
+        hidden = F.relu(self.hidden2(F.relu(self.hidden1(x.flatten(1)))))
+        return self.gamma(hidden), self.beta(hidden)
