@@ -1,1 +1,20 @@
 """Face parsing and masks: which pixels belong to which part of a face."""
+
+from .bisenet import BiSeNet, BiSeNetOutput
+from .errors import FaceSegError, ParserUnavailableError, ParserWeightsError, UnknownPartGroupError
+from .parser import FaceParser, load_face_parser
+from .parts import PART_GROUPS, FacePart, part_group
+
+__all__ = [
+    "PART_GROUPS",
+    "BiSeNet",
+    "BiSeNetOutput",
+    "FaceParser",
+    "FacePart",
+    "FaceSegError",
+    "ParserUnavailableError",
+    "ParserWeightsError",
+    "UnknownPartGroupError",
+    "load_face_parser",
+    "part_group",
+]

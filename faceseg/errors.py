@@ -7,3 +7,11 @@ class FaceSegError(Exception):
 
 class ParserUnavailableError(FaceSegError):
     """The face parser's weights are not there; the message says how to get them."""
+
+
+class ParserWeightsError(ParserUnavailableError):
+    """The weights file is there but damaged, or of another network."""
+
+
+class UnknownPartGroupError(FaceSegError):
+    """No group of face parts has that name."""
