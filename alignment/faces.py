@@ -22,7 +22,7 @@ class Face:
     """One face in one frame, in source-frame pixels (pixel centres at integer coordinates)."""
 
     box_xyxy: Boxes
-    """(4,) float32: left, top, right, bottom, forehead to chin; reaches outside the frame where the face does."""
+    """(4,) float32: left, top, right, bottom, hairline to chin; outside the frame where the face is."""
     landmarks: Points | None
     """Kx2 float32 (x, y), K in {5, 68, 152}, or None where the detector finds boxes only."""
     score: float
@@ -50,8 +50,8 @@ def suppress_duplicates(faces: Sequence[Face], max_iou: float = 0.4, max_inside:
     Args:
         faces: faces of one frame, in any order.
         max_iou: overlap (IoU) above which two boxes are the same face.
-        max_inside: share of the smaller box that may lie inside the larger one. Looked at only where the smaller
-            has over a sixth of the larger's area: a small face beside a big head is a person in the background.
+        max_inside: share of the smaller box that may lie inside the larger one. Looked at only where the
+            smaller has over a sixth of the larger's area: a small face beside a big head is someone behind.
 
     Returns:
         The kept faces, best score first.

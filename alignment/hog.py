@@ -25,7 +25,7 @@ class HogDetector:
         """Build the detector; not to be shared between threads.
 
         Args:
-            working_short_side_px: short side of the picture searched; faces down to about 75 px are found in it.
+            working_short_side_px: short side of the picture searched; it finds faces down to about 75 px.
             min_margin: classifier margin a face needs; dlib's own threshold is 0.
 
         Raises:
@@ -63,7 +63,8 @@ def _frontal_detector() -> Any:
 
 def _to_face(rectangle: Any, margin: float, scale_xy: npt.NDArray[np.float64]) -> Face:
     # dlib's corners are the first and last pixel: half a pixel more on each side is the border.
-    corners = np.array([[rectangle.left(), rectangle.top()], [rectangle.right(), rectangle.bottom()]])
-    corners = corners + [[-0.5], [0.5]]
+    corners = np.array(
+        [[rectangle.left() - 0.5, rectangle.top() - 0.5], [rectangle.right() + 0.5, rectangle.bottom() + 0.5]]
+    )
     score = 1.0 / (1.0 + np.exp(-2.0 * margin))
     return Face(to_frame(corners, scale_xy).reshape(4), None, float(score))

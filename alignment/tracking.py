@@ -70,8 +70,8 @@ def link_faces(
     """Link the faces of a clip's frames to tracks.
 
     Args:
-        faces_per_frame: for each of N frames its faces, all with landmarks of one set. Several boxes on one face
-            count once.
+        faces_per_frame: for each of N frames its faces, all with landmarks of one set. Several boxes on one
+            face count once.
         times_secs: (N,) presentation times, ascending, in seconds.
         cuts: frame indices that start a new scene; no track crosses them.
         config: see TrackingConfig; None is its defaults.
@@ -146,7 +146,7 @@ def _predict_box(track: _OpenTrack, frame: int, times_secs: Times) -> Boxes:
     before, last = track.frames[-2:]
     elapsed = (times_secs[frame] - times_secs[last]) / max(times_secs[last] - times_secs[before], 1e-9)
     shift = (box - track.faces[-2].box_xyxy).reshape(2, 2).mean(0) * min(elapsed, 3.0)
-    return (box + np.tile(shift, 2)).astype(np.float32)
+    return np.asarray(box + np.tile(shift, 2), np.float32)
 
 
 def _is_long_enough(

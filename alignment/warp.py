@@ -1,7 +1,7 @@
 """Similarity transforms and the warp that cuts a crop with them, without aliasing and without shift.
 
-A transform is 2x3 float32 and named by direction (`source_to_crop`); pixel centres lie at integer coordinates. Where
-a face's transform comes from is templates.py's business; blending a crop back is the pipeline's.
+A transform is 2x3 float32 and named by direction (`source_to_crop`); pixel centres lie at integer coordinates.
+Where a face's transform comes from is templates.py's business; blending a crop back is the pipeline's.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def warp_crop(
 ) -> npt.NDArray[Any]:
     """Cut a square crop out of a picture.
 
-    Where the crop is smaller than what it shows, each of its pixels is the mean over its footprint: the crop is
-    sampled on a grid k times as fine and averaged, with k such that no source pixel is skipped.
+    Where the crop is smaller than what it shows, each of its pixels is the mean over its footprint: the crop
+    is sampled on a grid k times as fine and averaged, with k such that no source pixel is skipped.
 
     Args:
         image: HxW or HxWxC (C to 4), uint8, uint16, float32 or float64.

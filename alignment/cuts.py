@@ -1,0 +1,112 @@
+"""Find scene cuts in a stream of small grey pictures, without looking ahead.
+
+A cut is a picture that no shift, no change of exposure and no fast but steady motion makes out of the ones before.
+Slow transitions (fades, dissolves) are no cuts: nothing jumps in them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Thumbnail = npt.NDArray[np.uint8]
+_Picture = npt.NDArray[np.float32]
+
+_SHORT_SIDE_PX = 36
+"""Pictures are compared at this size: large enough for where things are, small enough for noise to vanish."""
+_MEMORY_FRAMES = 4
+"""How many pictures back a picture may resemble: what a flash of so many frames hides is no new scene."""
+_ACTIVITY_FRAMES = 8
+"""Over how many frames the usual change is taken."""
+
+
+class CutDetector:
+    """Tells for each picture of a stream whether it starts a new scene."""
+
+    def __init__(
+        self, *, min_change: float = 0.45, min_mean_difference: float = 8.0, min_ratio: float = 2.5
+    ) -> None:
+        """Start before the first picture.
+
+        Args:
+            min_change: 1 - correlation with the most similar picture before that a cut has at least, 0 to 2.
+            min_mean_difference: mean grey difference (0 to 255) a cut has at least.
+            min_ratio: how many times the usual change of the frames before a cut has at least.
+        """
+        self._min_change = min_change
+        self._min_mean_difference = min_mean_difference
+        self._min_ratio = min_ratio
+        self._before: deque[_Picture] = deque(maxlen=_MEMORY_FRAMES)
+        self._activity: deque[float] = deque(maxlen=_ACTIVITY_FRAMES)
+
+    def update(self, thumbnail: Thumbnail) -> bool:
+        """Take the next picture.
+
+        Args:
+            thumbnail: HxW uint8 grey, always of one size; 64 px on the short side is plenty.
+
+        Returns:
+            True where this picture starts a new scene; False for the first of all.
+        """
+        picture = _prepare(thumbnail)
+        if not self._before:
+            self._before.append(picture)
+            return False
+        change = min(_change(before, picture) for before in self._before)
+        is_cut = self._is_cut(change, picture)
+        if is_cut:
+            self._before.clear()
+            self._activity.clear()
+        else:
+            self._activity.append(change)
+        if _has_structure(picture):
+            self._before.append(picture)
+        return is_cut
+
+    def _is_cut(self, change: float, picture: _Picture) -> bool:
+        if not _has_structure(picture) or not _has_structure(self._before[-1]):
+            return False
+        usual = float(np.median(self._activity)) if self._activity else 0.0
+        difference = min(float(np.abs(before - picture).mean()) for before in self._before)
+        is_large = change >= self._min_change and difference >= self._min_mean_difference
+        return is_large and change >= self._min_ratio * usual
+
+
+def _prepare(thumbnail: Thumbnail) -> _Picture:
+    height, width = thumbnail.shape[:2]
+    scale = _SHORT_SIDE_PX / min(height, width)
+    size_wh = (max(8, round(width * scale)), max(8, round(height * scale)))
+    small = cv2.resize(np.asarray(thumbnail, np.float32), size_wh, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.GaussianBlur(small, (0, 0), 0.8), np.float32)
+
+
+def _has_structure(picture: _Picture) -> bool:
+    """False for black, white and other even pictures: they resemble nothing and everything."""
+    return float(picture.std()) > 4.0
+
+
+def _change(before: _Picture, picture: _Picture) -> float:
+    """1 - correlation of two pictures, the second moved back by the shift that aligns them best."""
+    still = _decorrelation(before, picture)
+    if still < 0.1:
+        return still
+    window = cv2.createHanningWindow((picture.shape[1], picture.shape[0]), cv2.CV_32F)
+    (dx, dy), _ = cv2.phaseCorrelate(before, picture, window)
+    return min(still, _decorrelation(*_overlap(before, picture, round(dx), round(dy))))
+
+
+def _overlap(before: _Picture, picture: _Picture, dx: int, dy: int) -> tuple[_Picture, _Picture]:
+    """Cut out of both pictures what both show, if the second is the first moved by (dx, dy) pixels."""
+    height, width = picture.shape
+    if abs(dx) > width * 0.6 or abs(dy) > height * 0.6:
+        return before, picture
+    x0, x1, y0, y1 = max(dx, 0), width + min(dx, 0), max(dy, 0), height + min(dy, 0)
+    return before[y0 - dy : y1 - dy, x0 - dx : x1 - dx], picture[y0:y1, x0:x1]
+
+
+def _decorrelation(a: _Picture, b: _Picture) -> float:
+    a, b = a - a.mean(), b - b.mean()
+    return 1.0 - float((a * b).mean()) / max(float(a.std() * b.std()), 1.0)
