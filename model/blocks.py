@@ -13,13 +13,13 @@ from .norms import AdaptiveLayerInstanceNorm, InstanceNorm, LayerInstanceNorm
 
 
 class PaddedConv(nn.Conv2d):
-    """Convolution behind reflection padding that keeps the size (at stride 1)."""
+    """Convolution behind reflection padding; an odd size at stride 1 keeps H and W, size 4 takes one off."""
 
     def __init__(
         self, in_channels: int, out_channels: int, size: int, *, stride: int = 1, bias: bool = True
     ) -> None:
         super().__init__(in_channels, out_channels, size, stride=stride, bias=bias)
-        self._margin = (size // 2,) * 4
+        self._margin = ((size - 1) // 2,) * 4
 
     def forward(self, x: Tensor) -> Tensor:
         """NCHW -> NCHW, H and W divided by the stride."""
@@ -121,34 +121,43 @@ class CamHead(nn.Module):
     """Class-activation attention: two auxiliary classifiers whose weights weigh the channels (paper, 2.1.1).
 
     Args:
-        num_channels: C of the map it weighs.
+        average: Linear C -> 1 that classifies by the channels' averages.
+        maximum: Linear C -> 1 that classifies by their maxima.
+        use_attention: weigh the channels; False merges them as they are.
     """
 
-    def __init__(self, num_channels: int) -> None:
+    def __init__(self, average: nn.Linear, maximum: nn.Linear, *, use_attention: bool = True) -> None:
         super().__init__()
-        self.average = nn.Linear(num_channels, 1)
-        self.maximum = nn.Linear(num_channels, 1)
-        self.merge = nn.Conv2d(2 * num_channels, num_channels, 1)
+        self.average = average
+        self.maximum = maximum
+        self.use_attention = use_attention
+        self.merge = nn.Conv2d(2 * average.in_features, average.in_features, 1)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, evidence: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Weigh the channels of a map.
 
         Args:
-            x: NCHW.
+            x: NCHW map to weigh.
+            evidence: NCHW map to classify; None: `x`.
 
         Returns:
-            NCHW weighed map before its activation, and Nx2 class logits (from the average, from the maximum).
+            NCHW weighed map before its activation, and Nx2 class logits (from the averages, from the maxima).
         """
-        logits = torch.cat([self.average(x.mean((2, 3))), self.maximum(x.amax((2, 3)))], 1)
+        evidence = x if evidence is None else evidence
+        logits = torch.cat([self.average(evidence.mean((2, 3))), self.maximum(evidence.amax((2, 3)))], 1)
         return F.conv2d(x, self._weighed_merge(), self.merge.bias), logits
 
     def _weighed_merge(self) -> Tensor:
-        # merge(cat(x * a, x * m)) is one convolution with the weights A * a + M * m. The reference
-        # implementations add the classifier's bias to each channel's weight.
+        # merge(cat(x * a, x * m)) is one convolution with the weights A * a + M * m.
         by_average, by_maximum = self.merge.weight.chunk(2, 1)  # C x C x 1 x 1 each
-        average = self.average.weight + self.average.bias  # 1 x C
-        maximum = self.maximum.weight + self.maximum.bias
-        return by_average * average[..., None, None] + by_maximum * maximum[..., None, None]
+        if not self.use_attention:
+            return by_average + by_maximum
+        return by_average * _channel_weights(self.average) + by_maximum * _channel_weights(self.maximum)
+
+
+def _channel_weights(classifier: nn.Linear) -> Tensor:
+    """1C11: not normalised and with the bias added to each, as the reference implementations do."""
+    return (classifier.weight + classifier.bias)[..., None, None]
 
 
 class AdaptiveHead(nn.Module):

@@ -65,7 +65,7 @@ class Generator(nn.Module):
             DownLayer(2 * base_channels, inner, 3, stride=2),
         )
         self.blocks = nn.Sequential(*(ResidualBlock(inner, use_scse=use_scse) for _ in range(num_blocks)))
-        self.cam = CamHead(inner)
+        self.cam = CamHead(nn.Linear(inner, 1), nn.Linear(inner, 1))
         self.head = AdaptiveHead(inner, pooled_size=head_size, map_size=image_size_px // DOWN_SAMPLING)
         self.adaptive_blocks = nn.ModuleList(
             AdaptiveResidualBlock(inner, use_scse=use_scse) for _ in range(num_blocks)
@@ -84,7 +84,7 @@ class Generator(nn.Module):
         """Stylise pictures.
 
         Args:
-            image: N3HW in [-1, 1], H and W multiples of 4; exactly `image_size_px` where the head is not pooled.
+            image: N3HW in [-1, 1], H and W multiples of 4; exactly `image_size_px` if the head is not pooled.
 
         Raises:
             ValueError: the size does not fit.
@@ -115,9 +115,9 @@ class Generator(nn.Module):
         height, width = image.shape[2:]
         side = DOWN_SAMPLING * self.head.map_size
         if self.head.pooled_size is None and (height, width) != (side, side):
-            raise ValueError(f"image is {height}x{width}; this generator's full head takes {side}x{side} only.")
+            raise ValueError(f"image is {height}x{width}; this generator's full head takes {side}x{side}.")
         if height % DOWN_SAMPLING or width % DOWN_SAMPLING:
-            raise ValueError(f"image is {height}x{width}; both sides must be multiples of {DOWN_SAMPLING}.")
+            raise ValueError(f"image is {height}x{width}; use sides that are multiples of {DOWN_SAMPLING}.")
 
 
 class MaskBranch(nn.Module):

@@ -1,7 +1,8 @@
 """Normalisation layers of U-GAT-IT: instance norm, LIN and AdaLIN, each as one scale and shift per channel.
 
-Does not know where gamma and beta come from. Statistics are float32 whatever the input's type, so that bfloat16
-networks keep their contrast; the input keeps its type and memory format. "Paper" is U-GAT-IT, arXiv:1907.10830.
+Does not know where gamma and beta come from. Statistics are float32 whatever the input's type, so that
+bfloat16 networks keep their contrast; type and memory format stay those of the input. "Paper" is U-GAT-IT,
+arXiv:1907.10830.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 EPSILON = 1e-5
 """Added to every variance before the root."""
@@ -30,8 +32,7 @@ class InstanceNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise NCHW `x`, any float type; the result has the type of `x`."""
         mean, variance = channel_statistics(x)
-        scale = _column(self.weight) * torch.rsqrt(variance + EPSILON)
-        return _scale_and_shift(x, scale, _column(self.bias) - mean * scale)
+        return centred_affine(x, mean, _column(self.weight) * torch.rsqrt(variance + EPSILON), _column(self.bias))
 
 
 class LayerInstanceNorm(nn.Module):
@@ -88,9 +89,23 @@ def layer_instance_norm(x: Tensor, rho: Tensor, gamma: Tensor, beta: Tensor) -> 
     rho, gamma, beta = _column(rho), at_least_float32(gamma), at_least_float32(beta)
     instance_scale = rho * torch.rsqrt(variance * _unbiased(num_pixels) + EPSILON)
     layer_scale = (1 - rho) * torch.rsqrt(layer_variance * _unbiased(num_values) + EPSILON)
-    scale = gamma * (instance_scale + layer_scale)
-    shift = beta - gamma * (mean * instance_scale + layer_mean * layer_scale)
-    return _scale_and_shift(x, scale, shift)
+    shift = beta + gamma * layer_scale * (mean - layer_mean)
+    return centred_affine(x, mean, gamma * (instance_scale + layer_scale), shift)
+
+
+@torch.no_grad()
+def clip_rho(network: nn.Module, *, adaptive_upper: float = 1.0) -> None:
+    """Bring every rho of a network back into its range, in place; to be called after each optimiser step.
+
+    Args:
+        network: any module that holds norms of this file.
+        adaptive_upper: upper bound in AdaLIN; 1 as in the paper, 0.9 in enhanced-UGATIT. LIN's is always 1.
+    """
+    for module in network.modules():
+        if isinstance(module, AdaptiveLayerInstanceNorm):
+            module.rho.clamp_(0, adaptive_upper)
+        elif isinstance(module, LayerInstanceNorm):
+            module.rho.clamp_(0, 1)
 
 
 def channel_statistics(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,6 +114,24 @@ def channel_statistics(x: Tensor) -> tuple[Tensor, Tensor]:
         mean, variance = _ChannelStatistics.apply(x)
         return mean, variance
     return _mean_and_variance(x)
+
+
+def centred_affine(x: Tensor, mean: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """`(x - mean) * scale + shift`, computed as one scale and one shift.
+
+    Args:
+        x: NCHW, any float type.
+        mean: NC11, at least float32.
+        scale: NC11 or C11, at least float32.
+        shift: NC11 or C11, at least float32.
+
+    Returns:
+        NCHW in the type and memory format of `x`.
+    """
+    if torch.is_grad_enabled() and any(t.requires_grad for t in (x, mean, scale, shift)):
+        y: Tensor = _CentredAffine.apply(x, mean, scale, shift)
+        return y
+    return _affine(x, scale, shift - mean * scale)
 
 
 class _ChannelStatistics(torch.autograd.Function):
@@ -111,12 +144,35 @@ class _ChannelStatistics(torch.autograd.Function):
         return mean, variance
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad_mean: Tensor, grad_variance: Tensor) -> Tensor:
         x, mean = ctx.saved_tensors
         num_pixels = x.shape[2] * x.shape[3]
         slope = grad_variance * (2 / num_pixels)
-        return _scale_and_shift(x, slope, grad_mean / num_pixels - slope * mean)
+        return _affine(x, slope, grad_mean / num_pixels - slope * mean)
+
+
+class _CentredAffine(torch.autograd.Function):
+    """Sums the gradient of the scale over centred values, as autograd on `x * a + b` would cancel digits there."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, mean: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        ctx.save_for_backward(x, mean, scale)
+        ctx.shift_shape = shift.shape
+        return _affine(x, scale, shift - mean * scale)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        x, mean, scale = ctx.saved_tensors
+        grad_sum = at_least_float32(grad).sum((2, 3), keepdim=True)
+        grad_scale = ((x - mean) * grad).sum((2, 3), keepdim=True)
+        return (
+            grad * scale.to(grad.dtype),
+            -grad_sum * scale,
+            grad_scale.sum_to_size(scale.shape),
+            grad_sum.sum_to_size(ctx.shift_shape),
+        )
 
 
 def _mean_and_variance(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -127,7 +183,7 @@ def _mean_and_variance(x: Tensor) -> tuple[Tensor, Tensor]:
     return mean, (x - mean).square().mean((2, 3), keepdim=True)
 
 
-def _scale_and_shift(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+def _affine(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     return torch.addcmul(shift.to(x.dtype), x, scale.to(x.dtype))
 
 
