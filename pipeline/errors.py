@@ -31,3 +31,11 @@ class VerificationError(PipelineError):
 
 class OutOfSpaceError(PipelineError):
     """The disk that holds the output is full."""
+
+
+class BatchError(PipelineError):
+    """Some of several inputs failed; `failures` holds their errors in order."""
+
+    def __init__(self, message: str, failures: list[Exception]) -> None:
+        super().__init__(message)
+        self.failures = failures

@@ -1,0 +1,122 @@
+"""Pass 1: decode a video once, find its scene cuts and follow its faces into tracks. It changes no pixel."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from alignment.cuts import CutDetector
+from alignment.faces import Face
+from alignment.tracking import TrackingConfig, link_faces
+
+from .analysis import Analysis
+from .errors import UnreadableInputError
+from .finder import FaceFinder
+from .frames import Frame
+
+LOOK_BACK_FRAMES = 8
+"""A new face is followed backwards over at most so many frames, to where it came in between two detections."""
+
+CUT_THUMBNAIL_PX = 64
+"""Short side of the pictures in which cuts are looked for."""
+
+
+@dataclass(frozen=True)
+class AnalyseConfig:
+    """How faces are looked for and what counts as a track."""
+
+    detect_every: int = 5
+    """Look for new faces every so many frames; known ones are followed in between."""
+    min_track_secs: float = 0.2
+    """Shorter tracks are dropped as false."""
+    max_gap_secs: float = 0.5
+    """A face lost for no longer than this is bridged."""
+
+
+def analyse(
+    frames: Iterable[Frame],
+    time_base: Fraction,
+    rotation_degrees: int,
+    finder: FaceFinder,
+    config: AnalyseConfig,
+    on_frame: Callable[[int], None] = lambda faces: None,
+) -> Analysis:
+    """Run pass 1 over all frames of a video.
+
+    Args:
+        frames: the decoded frames in display order.
+        time_base: seconds per unit of their pts.
+        rotation_degrees: clockwise turn with which the video is shown.
+        finder: looks for faces and follows them.
+        config: see there.
+        on_frame: called after every frame with the number of faces in it.
+
+    Returns:
+        The analysis; tracks are bridged and filtered, not smoothed.
+
+    Raises:
+        UnreadableInputError: there was no frame at all.
+    """
+    follower, pts = _Follower(finder, rotation_degrees, config.detect_every), []
+    for frame in frames:
+        pts.append(frame.pts)
+        follower.update(frame)
+        on_frame(len(follower.faces[-1]))
+    if not pts:
+        raise UnreadableInputError("the video holds no frame that can be decoded.")
+    stamps = np.array(pts, np.int64)
+    times = (stamps - stamps[0]).astype(np.float64) * float(time_base)
+    tracking = TrackingConfig(min_track_secs=config.min_track_secs, max_gap_secs=config.max_gap_secs)
+    tracks = link_faces(follower.faces, times, frozenset(follower.cuts), tracking)
+    return Analysis(stamps, time_base, frozenset(follower.cuts), tuple(tracks), finder.detector.name)
+
+
+class _Follower:
+    """The running state of pass 1: faces of every frame so far, and the last frames themselves."""
+
+    def __init__(self, finder: FaceFinder, rotation_degrees: int, detect_every: int) -> None:
+        self.faces: list[list[Face]] = []
+        self.cuts: list[int] = []
+        self._finder = finder
+        self._rotation = rotation_degrees
+        self._detect_every = detect_every
+        self._cut_detector = CutDetector()
+        self._recent: deque[Frame] = deque(maxlen=min(detect_every - 1, LOOK_BACK_FRAMES))
+
+    def update(self, frame: Frame) -> None:
+        """Take the next frame in."""
+        index, is_cut = len(self.faces), self._cut_detector.update(_grey(frame.thumbnail(CUT_THUMBNAIL_PX)))
+        if is_cut and index > 0:
+            self.cuts.append(index)
+            self._recent.clear()
+        before = self.faces[-1] if self.faces and not is_cut else []
+        faces = [face for face in self._finder.follow(frame, before) if face is not None]
+        if is_cut or index % self._detect_every == 0 or len(faces) < len(before):
+            new = self._finder.find(frame, self._rotation, known=faces)
+            self._look_back(new)
+            faces += new
+        self.faces.append(faces)
+        self._recent.append(frame)
+
+    def _look_back(self, new: list[Face]) -> None:
+        """Follow new faces backwards: they came in at some frame since the last detection."""
+        current = new
+        for back, frame in enumerate(reversed(self._recent), 1):
+            current = [face for face in self._finder.follow(frame, current) if face is not None]
+            current = [face for face in current if not _is_known(face, self.faces[-back])]
+            if not current:
+                return
+            self.faces[-back] += current
+
+
+def _is_known(face: Face, others: list[Face]) -> bool:
+    centre = (face.box_xyxy[:2] + face.box_xyxy[2:]) / 2
+    return any((o.box_xyxy[:2] <= centre).all() and (centre <= o.box_xyxy[2:]).all() for o in others)
+
+
+def _grey(rgb: np.ndarray) -> np.ndarray:
+    return rgb.mean(axis=2).astype(np.uint8)

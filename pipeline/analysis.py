@@ -1,0 +1,80 @@
+"""What pass 1 found out about a video, and the small file that keeps it. Making it is analyse.py's job."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from alignment.tracking import Track
+
+_TRACK_ARRAYS = ("frames", "landmarks", "boxes", "scores", "is_bridged")
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Timestamps, scene cuts and face tracks of a whole video; pixels of the coded (not rotated) picture."""
+
+    pts: npt.NDArray[np.int64]
+    """(N,) presentation stamp of every frame in display order, in units of time_base."""
+    time_base: Fraction
+    """Seconds per unit of pts."""
+    cuts: frozenset[int]
+    """Indices of the frames that start a new scene; never 0."""
+    tracks: tuple[Track, ...]
+    """Faces over time, gaps bridged, not yet smoothed."""
+    detector: str
+    """Name of the detector that found them."""
+    warnings: tuple[str, ...] = ()
+    """What was odd about the stream, one sentence each."""
+
+    @property
+    def num_frames(self) -> int:
+        """How many frames the video has."""
+        return len(self.pts)
+
+    @property
+    def times_secs(self) -> npt.NDArray[np.float64]:
+        """(N,) times of the frames from the first one on."""
+        return (self.pts - self.pts[0]).astype(np.float64) * float(self.time_base)
+
+    def save(self, path: Path) -> None:
+        """Write atomically as .npz without pickles."""
+        arrays: dict[str, Any] = {
+            "pts": self.pts,
+            "time_base": np.array([self.time_base.numerator, self.time_base.denominator], np.int64),
+            "cuts": np.array(sorted(self.cuts), np.int64),
+            "track_ids": np.array([t.track_id for t in self.tracks], np.int64),
+            "detector": np.array(self.detector),
+            "warnings": np.array(self.warnings, dtype=np.str_),
+        }
+        for track in self.tracks:
+            arrays |= {f"{track.track_id}/{name}": getattr(track, name) for name in _TRACK_ARRAYS}
+        part = path.with_name(path.name + ".part")
+        with part.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Analysis:
+        """Read what `save` wrote; any exception means that the file is of no use."""
+        with np.load(path, allow_pickle=False) as data:
+            tracks = tuple(
+                Track(int(i), **{name: data[f"{i}/{name}"] for name in _TRACK_ARRAYS}) for i in data["track_ids"]
+            )
+            numerator, denominator = data["time_base"]
+            return cls(
+                data["pts"],
+                Fraction(int(numerator), int(denominator)),
+                frozenset(int(i) for i in data["cuts"]),
+                tracks,
+                str(data["detector"]),
+                tuple(str(w) for w in data["warnings"]),
+            )

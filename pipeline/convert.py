@@ -1,0 +1,112 @@
+"""Convert everything that was named, one input after the other; a bad one does not harm the rest."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import InputError
+from .inputs import Item, check_clashes, collect
+from .progress import Progress
+from .publish import check_absent, out_of_space_told
+from .report import Report
+from .settings import ConvertSettings
+from .studio import Studio
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one input fared."""
+
+    input: str
+    """As the user named it, or the path of a file in a folder that was named."""
+    report: Report | None = None
+    """What was done; None after a failure."""
+    error: Exception | None = None
+    """Why it failed."""
+
+
+def convert_all(
+    inputs: Sequence[str],
+    output: Path,
+    settings: ConvertSettings,
+    progress: Progress,
+    on_done: Callable[[Outcome], None] = lambda outcome: None,
+) -> list[Outcome]:
+    """Convert files and folders.
+
+    Args:
+        inputs: as the user named them.
+        output: output folder, or the output file of a single input.
+        settings: the user's choices, the same for all.
+        progress: is told about the advance.
+        on_done: called after each input.
+
+    Returns:
+        One outcome per file, failures included.
+
+    Raises:
+        ModelError, AlignmentError, FaceSegError: what every input needs cannot be loaded.
+    """
+    found = collect(inputs, output)
+    outcomes = [Outcome(name, error=error) for name, error in found.errors]
+    for outcome in outcomes:
+        on_done(outcome)
+    clashes, studio = check_clashes(found.items), Studio(settings)
+    if found.items:
+        studio.stylist  # noqa: B018  (a style that cannot be loaded ends the whole call, before any work)
+    for item in found.items:
+        outcome = (
+            Outcome(str(item.source), error=clashes[item]) if item in clashes else _convert_one(item, studio, progress)
+        )
+        outcomes.append(outcome)
+        on_done(outcome)
+    return outcomes
+
+
+def _convert_one(item: Item, studio: Studio, progress: Progress) -> Outcome:
+    from .pictures import convert_picture
+    from .video import convert_video
+
+    try:
+        check_absent(item.output, overwrite=studio.settings.overwrite)
+        with out_of_space_told(item.output):
+            item.output.parent.mkdir(parents=True, exist_ok=True)
+            if studio.settings.aligned and not item.is_picture:
+                raise InputError(f'"{item.source}" is no picture, and --aligned takes pictures of aligned faces only.')
+            convert = convert_picture if item.is_picture else convert_video
+            return Outcome(str(item.source), report=convert(item, studio, progress))
+    except Exception as error:
+        logger.debug("Conversion failed.", exc_info=error)
+        return Outcome(str(item.source), error=error)
+    finally:
+        progress.finish()
+
+
+def run_demo(folder: Path, settings: ConvertSettings, progress: Progress) -> tuple[Outcome, dict[str, Path]]:
+    """Make the demo clip and restyle it.
+
+    Returns:
+        The outcome, and what was written under which heading.
+    """
+    from .demo import make_clip, write_before_after
+    from .mux import stack_side_by_side
+
+    folder = folder.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {
+        "source": folder / "astronaut.mp4",
+        "restyled": folder / "astronaut-restyled.mp4",
+        "side by side": folder / "astronaut-side-by-side.mp4",
+        "before/after": folder / "before-after.png",
+    }
+    make_clip(files["source"])
+    [outcome] = convert_all([str(files["source"])], files["restyled"], settings, progress)
+    if outcome.error is None:
+        stack_side_by_side(files["source"], files["restyled"], files["side by side"])
+        write_before_after(files["source"], files["restyled"], files["before/after"])
+    return outcome, files

@@ -1,0 +1,122 @@
+"""Look at this machine: what is here, what is missing, and what each missing thing costs."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "opencv-python",
+    "av",
+    "ffmpeg-python",
+    "imageio-ffmpeg",
+    "dlib-bin",
+    "face-alignment",
+    "scikit-image",
+    "scipy",
+    "safetensors",
+    "click",
+    "rich",
+    "watchdog",
+)
+"""Distributions whose versions are shown."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    """What it is."""
+    is_found: bool
+    """It is there and works."""
+    detail: str
+    """Version or place; for a missing thing what it costs and how to get it."""
+    is_needed: bool = False
+    """The demo does not work without it."""
+
+
+def examine() -> list[Check]:
+    """Run all checks; none raises, none downloads."""
+    checks = [Check("python", True, platform.python_version(), is_needed=True)]
+    checks += [_package(name) for name in PACKAGES]
+    checks += [
+        _try("device", _devices, is_needed=True),
+        _try("ffmpeg", _ffmpeg, is_needed=True),
+        _try("style toon", _style, is_needed=True),
+        _try("landmark network", _landmarks, is_needed=True),
+        _try("detector hog", lambda: _detector("hog"), is_needed=True),
+        _try("detector yunet", lambda: _detector("yunet"), "finds more faces, five times faster: "),
+        _try("face parser", _parser, "masks follow hair and ears closely instead of a drawn head shape: "),
+    ]
+    return checks
+
+
+def is_ready(checks: list[Check]) -> bool:
+    """Tell whether the demo would work."""
+    return all(check.is_found for check in checks if check.is_needed)
+
+
+def _package(name: str) -> Check:
+    try:
+        return Check(name, True, importlib.metadata.version(name), is_needed=True)
+    except importlib.metadata.PackageNotFoundError:
+        return Check(name, False, f"not installed; run: pip install {name}", is_needed=True)
+
+
+def _try(name: str, look: Callable[[], str], benefit: str = "", *, is_needed: bool = False) -> Check:
+    try:
+        return Check(name, True, look(), is_needed)
+    except Exception as error:  # a doctor survives any disease
+        return Check(name, False, f"{benefit}{error}", is_needed)
+
+
+def _devices() -> str:
+    import torch
+
+    names = (
+        [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    )
+    if torch.backends.mps.is_available():
+        names.append("mps")
+    return ", ".join([*names, f"cpu ({torch.get_num_threads()} threads)"])
+
+
+def _ffmpeg() -> str:
+    from .ffmpeg import available_encoders, ffmpeg_program, ffmpeg_version
+    from .settings import CODECS
+
+    usable = [c for c in CODECS if c in available_encoders()]
+    return f"{ffmpeg_version()} at {ffmpeg_program()}, encoders: {', '.join(usable)}"
+
+
+def _style() -> str:
+    from model import load_style
+
+    return f"{load_style('toon').sha256[:12]}"
+
+
+def _landmarks() -> str:
+    from alignment.landmarks import build_landmark_predictor
+
+    return f"{build_landmark_predictor('mesh').num_landmarks} points"
+
+
+def _detector(name: str) -> str:
+    from alignment.detectors import build_detector
+    from alignment.downloads import offline
+
+    with offline():
+        return build_detector(name).name
+
+
+def _parser() -> str:
+    from faceseg.parser import find_weights
+
+    return str(find_weights())

@@ -1,0 +1,151 @@
+"""Find and follow faces in single frames: the detector looks for new ones, the landmarks follow the known ones.
+
+Works on anything that can hand out parts of itself as RGB (a decoded frame, a picture). It knows nothing of time: that is
+analyse.py's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from alignment.detectors import FaceDetector
+from alignment.faces import Face
+from alignment.landmarks import PRESENCE_THRESHOLD, Landmarker, roi_from_box, roi_from_landmarks
+from alignment.points import Points
+from alignment.warp import compose, invert, transform_points
+
+RGB = npt.NDArray[np.uint8]
+
+DETECTION_SHORT_SIDE_PX = 480
+"""Frames are shrunk to this before the detector sees them; detectors shrink further to their own working scale."""
+
+
+class FaceSource(Protocol):
+    """A picture that hands out parts of itself; pixels of the coded (not rotated) picture."""
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        ...
+
+    def to_rgb(self, x0: int, y0: int, x1: int, y1: int) -> RGB:
+        """Return the region [y0:y1, x0:x1] as HxWx3 uint8 RGB."""
+        ...
+
+    def thumbnail(self, short_side: int) -> RGB:
+        """Return the whole picture as uint8 RGB, its short side no longer than `short_side` pixels."""
+        ...
+
+
+def upright_transform(size_wh: tuple[int, int], rotation_degrees: int) -> Points:
+    """2x3 float32 `source_to_upright` for a picture that is shown turned clockwise by 0, 90, 180 or 270 degrees."""
+    width, height = size_wh
+    return np.array(
+        {
+            0: [[1, 0, 0], [0, 1, 0]],
+            90: [[0, -1, height - 1], [1, 0, 0]],
+            180: [[-1, 0, width - 1], [0, -1, height - 1]],
+            270: [[0, 1, 0], [-1, 0, width - 1]],
+        }[rotation_degrees],
+        np.float32,
+    )
+
+
+class FaceFinder:
+    """A detector and a landmark predictor working together on one picture at a time."""
+
+    def __init__(self, detector: FaceDetector, landmarker: Landmarker) -> None:
+        self.detector = detector
+        self.landmarker = landmarker
+
+    def find(self, source: FaceSource, rotation_degrees: int = 0, known: Sequence[Face] = ()) -> list[Face]:
+        """Detect the faces that are not among the known ones.
+
+        Args:
+            source: the picture, as coded.
+            rotation_degrees: clockwise turn with which it is shown; the detector looks at the upright picture.
+            known: faces that need not be found again.
+
+        Returns:
+            New faces with landmarks, in pixels of the coded picture. A detection whose landmarks are not those of a face
+            is left out.
+        """
+        thumbnail = source.thumbnail(DETECTION_SHORT_SIDE_PX)
+        upright = np.ascontiguousarray(np.rot90(thumbnail, -rotation_degrees // 90))
+        shrink = thumbnail.shape[1] / source.size_wh[0]
+        to_upright = upright_transform(source.size_wh, rotation_degrees)
+        from_upright = invert(to_upright)
+        boxes = [(face.box_xyxy + 0.5) / shrink - 0.5 for face in self.detector.detect(upright)]
+        rois = []
+        for box in boxes:
+            centre = transform_points(
+                from_upright, np.array([[(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]], np.float32)
+            )[0]
+            if not any(_contains(face, centre) for face in known):
+                rois.append(compose(roi_from_box(box, self.landmarker.roi_size_px), to_upright))
+        return _distinct(self._refined(source, self._predict(source, rois)))
+
+    def follow(self, source: FaceSource, faces: Sequence[Face]) -> list[Face | None]:
+        """Find known faces again, each from where it was last; None where one is lost. Order is kept."""
+        rois = [
+            roi_from_landmarks(face.landmarks, self.landmarker.roi_size_px)
+            for face in faces
+            if face.landmarks is not None
+        ]
+        return self._predict(source, rois)
+
+    def _refined(self, source: FaceSource, faces: Sequence[Face | None]) -> list[Face]:
+        """Look a second time, from the landmarks: a detector's box frames a face less exactly than they do."""
+        found = [face for face in faces if face is not None]
+        return [face for face in self.follow(source, found) if face is not None]
+
+    def _predict(self, source: FaceSource, rois: Sequence[Points]) -> list[Face | None]:
+        faces: list[Face | None] = []
+        for roi in rois:
+            region = _roi_bounds(roi, self.landmarker.roi_size_px, source.size_wh)
+            if region is None:
+                faces.append(None)
+                continue
+            x0, y0, x1, y1 = region
+            shift = np.array([[1, 0, x0], [0, 1, y0]], np.float32)
+            [result] = self.landmarker.predict(source.to_rgb(x0, y0, x1, y1), [compose(roi, shift)])
+            points = result.landmarks + np.float32([x0, y0])
+            is_face = result.presence >= PRESENCE_THRESHOLD
+            faces.append(Face(_bounding_box(points), points, result.presence) if is_face else None)
+        return faces
+
+
+def _bounding_box(points: Points) -> Points:
+    return np.concatenate([points.min(0), points.max(0)]).astype(np.float32)
+
+
+def _contains(face: Face, point: Points) -> bool:
+    x0, y0, x1, y1 = face.box_xyxy
+    return bool(x0 <= point[0] <= x1 and y0 <= point[1] <= y1)
+
+
+def _distinct(faces: Sequence[Face]) -> list[Face]:
+    """Drop the fainter of two faces that share their middle: two boxes led to the same landmarks."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda f: -f.score):
+        centre = (face.box_xyxy[:2] + face.box_xyxy[2:]) / 2
+        if not any(_contains(other, centre) for other in kept):
+            kept.append(face)
+    return sorted(kept, key=lambda f: float(f.box_xyxy[0]))
+
+
+def _roi_bounds(roi: Points, size_px: int, size_wh: tuple[int, int]) -> tuple[int, int, int, int] | None:
+    """The part of the picture that a region of interest sees, or None where that is nothing."""
+    corners = np.array([[0, 0], [size_px, 0], [0, size_px], [size_px, size_px]], np.float32)
+    seen = transform_points(invert(roi), corners)
+    if not np.isfinite(seen).all():
+        return None
+    low = np.maximum(np.floor(seen.min(0)) - 2, 0)
+    high = np.minimum(np.ceil(seen.max(0)) + 3, size_wh)
+    if (high - low < 8).any():
+        return None
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])

@@ -1,0 +1,43 @@
+"""Keep broken crops off the screen: a generator's NaN, blank or outlying output is noticed before it is pasted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+Crop = npt.NDArray[np.uint8]
+
+MIN_SPREAD_LEVELS = 4.0
+"""A crop whose standard deviation is below this is blank (a face never is)."""
+MAX_TONE_JUMP_LEVELS = 48.0
+"""How far a crop's mean colour may lie from its neighbours' when the source did not change."""
+_STILL_SOURCE_LEVELS = 12.0
+
+
+def is_blank(crop: Crop, source: Crop) -> bool:
+    """Tell whether a restyled crop (HxWx3 uint8) shows next to nothing although its source shows something."""
+    return bool(crop.std() < MIN_SPREAD_LEVELS and source.std() >= MIN_SPREAD_LEVELS)
+
+
+def is_outlier(sources: Mapping[int, Crop], styled: Mapping[int, Crop], centre: int) -> bool:
+    """Tell whether one crop's tone is far from those around it in its track, without a reason in the source.
+
+    Args:
+        sources: frame index -> source crop HxWx3 uint8.
+        styled: frame index -> restyled crop; at least three are needed for a verdict.
+        centre: the frame in question.
+    """
+    others = [i for i in styled if i != centre]
+    if len(others) < 2:
+        return False
+    usual = np.median([_tone(styled[i]) for i in others], axis=0)
+    usual_source = np.median([_tone(sources[i]) for i in others], axis=0)
+    jump = float(np.abs(_tone(styled[centre]) - usual).max())
+    source_jump = float(np.abs(_tone(sources[centre]) - usual_source).max())
+    return jump > MAX_TONE_JUMP_LEVELS and source_jump < _STILL_SOURCE_LEVELS
+
+
+def _tone(crop: Crop) -> npt.NDArray[np.float64]:
+    return crop[::4, ::4].reshape(-1, crop.shape[2]).mean(axis=0)

@@ -1,0 +1,138 @@
+"""From tracks to placements: which faces are restyled in which frame, where their crops lie and how strongly they show.
+
+Pure arithmetic between the two passes; no pixels.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from alignment.points import Points
+from alignment.smoothing import jitter_percent, smooth_track
+from alignment.templates import CropTemplate, source_to_crop
+from alignment.tracking import Track
+from alignment.warp import transform_points
+
+from .analysis import Analysis
+
+FADE_SECS = 0.2
+"""A style fades in and out over this time where a track begins or ends in the middle of a scene."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """One face in one frame."""
+
+    track_id: int
+    """The same face over time has the same id."""
+    source_to_crop: Points
+    """2x3 float32 similarity from pixels of the coded frame to pixels of the crop."""
+    landmarks: Points
+    """Kx2 float32, pixels of the crop."""
+    opacity: float
+    """0..1, how strongly the style shows: fade times strength."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All placements of a video, and how unsteady its faces were before and after smoothing."""
+
+    by_frame: Mapping[int, Sequence[Placement]]
+    """Frame index -> faces in it; frames without faces are absent."""
+    num_tracks: int
+    """Tracks that were chosen."""
+    num_bridged: int
+    """Face instances that were interpolated over a gap."""
+    jitter_in_percent: float | None
+    """Landmark jitter as detected, % of eye distance, RMS over the chosen tracks; None without a track of 3 frames."""
+    jitter_out_percent: float | None
+    """The same after smoothing: how steadily the crops are cut and pasted."""
+
+    @property
+    def num_faces(self) -> int:
+        """Face instances over all frames."""
+        return sum(len(p) for p in self.by_frame.values())
+
+
+def choose_tracks(tracks: Sequence[Track], faces: str) -> list[Track]:
+    """Keep all tracks, or the largest so that never more than N faces are restyled at once.
+
+    Args:
+        tracks: candidates.
+        faces: "all" or a positive whole number.
+    """
+    if faces == "all":
+        return list(tracks)
+    limit, load, kept = int(faces), defaultdict[int, int](int), []
+    for track in sorted(tracks, key=_total_area, reverse=True):
+        frames = [int(f) for f in track.frames]
+        if max(load[f] for f in frames) < limit:
+            kept.append(track)
+            for f in frames:
+                load[f] += 1
+    return sorted(kept, key=lambda t: t.track_id)
+
+
+def make_plan(
+    analysis: Analysis,
+    template: CropTemplate,
+    size_px: int,
+    *,
+    faces: str = "all",
+    smoothing: float = 1.0,
+    strength: float = 1.0,
+) -> Plan:
+    """Choose the faces, smooth their tracks over their whole length and place a crop on each.
+
+    Args:
+        analysis: result of pass 1.
+        template: where a face lies in its crop.
+        size_px: side of the crop.
+        faces: "all" or the greatest number of faces at once.
+        smoothing: 0 (off) .. 1.
+        strength: 0 .. 1, greatest opacity.
+    """
+    times, by_frame = analysis.times_secs, defaultdict[int, list[Placement]](list)
+    chosen = choose_tracks(analysis.tracks, faces)
+    smoothed = [smooth_track(track, times[track.frames], smoothing) if smoothing > 0 else track for track in chosen]
+    for track in smoothed:
+        opacity = fade(track, analysis) * strength
+        for i, frame in enumerate(track.frames):
+            transform = source_to_crop(track.landmarks[i], template, size_px)
+            points = transform_points(transform, track.landmarks[i])
+            by_frame[int(frame)].append(Placement(track.track_id, transform, points, float(opacity[i])))
+    return Plan(
+        dict(by_frame), len(chosen), sum(int(t.is_bridged.sum()) for t in chosen), _jitter(chosen), _jitter(smoothed)
+    )
+
+
+def fade(track: Track, analysis: Analysis) -> npt.NDArray[np.float64]:
+    """(T,) opacity of a track: a ramp at each end, none where it meets a cut or an end of the video."""
+    times = analysis.times_secs[track.frames]
+    first, last = int(track.frames[0]), int(track.frames[-1])
+    # The ramps reach zero one frame outside the track, so that its outer frames already show something.
+    step = float(np.median(np.diff(times))) if len(times) > 1 else FADE_SECS
+    opacity = np.ones(len(times))
+    if first > 0 and first not in analysis.cuts:
+        opacity = np.minimum(opacity, (times - times[0] + step) / FADE_SECS)
+    if last < analysis.num_frames - 1 and last + 1 not in analysis.cuts:
+        opacity = np.minimum(opacity, (times[-1] - times + step) / FADE_SECS)
+    return np.clip(opacity, 0.0, 1.0)
+
+
+def _total_area(track: Track) -> float:
+    sides = np.maximum(track.boxes[:, 2:] - track.boxes[:, :2], 0)
+    return float(sides.prod(axis=1).sum())
+
+
+def _jitter(tracks: Sequence[Track]) -> float | None:
+    """RMS over tracks, weighted by how many second differences each has."""
+    weighted = [(len(t.frames) - 2, jitter_percent(t.landmarks)) for t in tracks if len(t.frames) > 2]
+    if not weighted:
+        return None
+    return float(np.sqrt(sum(n * j * j for n, j in weighted) / sum(n for n, _ in weighted)))

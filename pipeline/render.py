@@ -1,0 +1,137 @@
+"""Pass 2 for one chunk: restyle, steady and paste back. A chunk depends on its own frames and a few around it only."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import numpy as np
+import numpy.typing as npt
+
+from .frames import Frame
+from .guard import is_outlier
+from .meter import WarpErrorMeter
+from .paste import Region, paste_face
+from .plan import Placement
+from .stylist import StyledFace, Stylist
+from .temporal import RADIUS_FRAMES, TemporalBlend
+
+Crop = npt.NDArray[np.uint8]
+
+
+@dataclass
+class RenderStats:
+    """What happened while rendering; chunks add up."""
+
+    num_guarded: int = 0
+    """Crops that were not shown because they were broken."""
+    num_pasted: int = 0
+    """Face instances that were pasted."""
+    stage_secs: dict[str, float] = field(default_factory=dict)
+    """Seconds spent per stage."""
+
+    def spend(self, stage: str, since: float) -> float:
+        """Book the time since `since` (perf_counter) to a stage; return the time now."""
+        now = perf_counter()
+        self.stage_secs[stage] = self.stage_secs.get(stage, 0.0) + now - since
+        return now
+
+
+@dataclass(frozen=True)
+class _Styled:
+    """A frame waiting for its neighbours."""
+
+    index: int
+    frame: Frame
+    faces: Mapping[int, StyledFace]
+
+
+class ChunkRenderer:
+    """Renders the frames [start, stop) of a video from a stream that also holds the frames around them."""
+
+    def __init__(
+        self, stylist: Stylist, by_frame: Mapping[int, Sequence[Placement]], cuts: frozenset[int], *, smoothing: float
+    ) -> None:
+        self.stats = RenderStats()
+        self.meter = WarpErrorMeter()
+        self._stylist = stylist
+        self._by_frame = by_frame
+        self._cuts = cuts
+        self._blend = TemporalBlend(smoothing)
+
+    def render(
+        self, frames: Iterable[Frame], first: int, start: int, stop: int
+    ) -> Iterator[tuple[Frame, Frame | None]]:
+        """Restyle the frames [start, stop).
+
+        Args:
+            frames: consecutive decoded frames; they are changed in place.
+            first: index of the first of them: RADIUS_FRAMES before `start`, or 0. The stream goes on RADIUS_FRAMES beyond
+                `stop`, or to the end of the video.
+            start: index of the first frame wanted.
+            stop: index after the last one wanted.
+
+        Yields:
+            (finished frame, source frame or None when nothing was pasted into it).
+        """
+        window: deque[_Styled] = deque(maxlen=2 * RADIUS_FRAMES + 1)
+        due = start
+        for index, frame in enumerate(frames, first):
+            window.append(self._stylise(index, frame))
+            if due < stop and index == due + RADIUS_FRAMES:
+                yield self._finish(window, due)
+                due += 1
+        last = window[-1].index if window else -1
+        while due < stop and due <= last:
+            yield self._finish(window, due)
+            due += 1
+
+    def _stylise(self, index: int, frame: Frame) -> _Styled:
+        before = perf_counter()
+        faces = self._stylist.stylise(frame, self._by_frame.get(index, ()))
+        self.stats.spend("generate", before)
+        return _Styled(index, frame, {face.placement.track_id: face for face in faces})
+
+    def _finish(self, window: Sequence[_Styled], index: int) -> tuple[Frame, Frame | None]:
+        here = next(styled for styled in window if styled.index == index)
+        if not here.faces:
+            self.meter.update(*(here.frame.luma8(),) * 2, [], index in self._cuts)
+            return here.frame, None
+        # Neighbours still need this frame's crops, not its pixels: painting it in place is safe.
+        source = here.frame.copy()
+        regions = [region for face in here.faces.values() if (region := self._paste(here.frame, window, index, face))]
+        before = perf_counter()
+        self.meter.update(source.luma8(), here.frame.luma8(), regions, index in self._cuts)
+        self.stats.spend("measure", before)
+        return here.frame, source
+
+    def _paste(self, frame: Frame, window: Sequence[_Styled], index: int, face: StyledFace) -> Region | None:
+        before = perf_counter()
+        crop = self._steadied(window, index, face)
+        before = self.stats.spend("blend", before)
+        if crop is None:
+            return None
+        mask = self._stylist.make_mask(face.source, face.placement.landmarks) * np.float32(face.placement.opacity)
+        before = self.stats.spend("mask", before)
+        region = paste_face(frame, crop, mask, face.placement.source_to_crop)
+        self.stats.spend("paste", before)
+        self.stats.num_pasted += region is not None
+        return region
+
+    def _steadied(self, window: Sequence[_Styled], index: int, face: StyledFace) -> npt.NDArray[np.float32] | None:
+        """The crop to show: blended over the window, or the nearest good one where this one is broken."""
+        track = face.placement.track_id
+        around = {styled.index: styled.faces[track] for styled in window if track in styled.faces}
+        sources = {i: f.source for i, f in around.items()}
+        styled = {i: f.styled for i, f in around.items() if f.styled is not None}
+        if index in styled and is_outlier(sources, styled, index):
+            del styled[index]
+        if index not in styled:
+            self.stats.num_guarded += 1
+            if not styled:
+                return None
+            nearest = min(styled, key=lambda i: (abs(i - index), i))
+            styled[index] = styled[nearest]
+        return self._blend.blend(sources, styled, index)

@@ -1,0 +1,81 @@
+"""The report beside every output: what went in, what was done, how it came out. Flat JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass
+class Report:
+    """One conversion. Fields are None where they do not apply (a picture has no jitter)."""
+
+    input: str
+    """Path of the source."""
+    output: str = ""
+    """Path of the result."""
+    input_sha256: str = ""
+    """Hash of the source's content."""
+    style: str = ""
+    """Name of the style."""
+    style_sha256: str = ""
+    """Hash of the style's weights and card."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Every choice of the user, defaults included."""
+    engine: str | None = None
+    """What ran the generator."""
+    device: str | None = None
+    """Where it ran."""
+    precision: str | None = None
+    """In which arithmetic."""
+    engine_max_error: float | None = None
+    """Greatest difference to fp32 on a test crop, in levels of 255."""
+    detector: str | None = None
+    """What found the faces."""
+    landmarks: str | None = None
+    """What placed the landmarks."""
+    mask: str | None = None
+    """How the masks were made."""
+    codec: str | None = None
+    """Video encoder; None where the streams were copied."""
+    frames: int = 0
+    """Frames of the result."""
+    faces: int = 0
+    """Face instances pasted over all frames."""
+    tracks: int = 0
+    """Different faces over time."""
+    bridged: int = 0
+    """Face instances interpolated over a gap in detection."""
+    guarded: int = 0
+    """Broken crops that were not shown."""
+    frames_with_faces: int = 0
+    """Frames into which something was pasted."""
+    chunks_resumed: int = 0
+    """Chunks kept from an earlier, interrupted run."""
+    stage_secs: dict[str, float] = field(default_factory=dict)
+    """Seconds per stage."""
+    elapsed_secs: float = 0.0
+    """Seconds for the whole conversion."""
+    fps: float = 0.0
+    """Frames over elapsed seconds."""
+    jitter_in_percent: float | None = None
+    """Landmark jitter as detected, % of eye distance."""
+    jitter_out_percent: float | None = None
+    """Landmark jitter of the placed crops, % of eye distance."""
+    warp_error_in: float | None = None
+    """Flow-warp error of the source inside the paste mask, grey levels."""
+    warp_error_out: float | None = None
+    """The same of the result."""
+    verified: bool = False
+    """The result was read back and matches its source in frames, times and streams."""
+    verification: dict[str, Any] = field(default_factory=dict)
+    """What was compared."""
+    dropped: list[str] = field(default_factory=list)
+    """Streams that the container cannot hold."""
+    warnings: list[str] = field(default_factory=list)
+    """What a user should know, one sentence each."""
+
+    def to_json(self) -> str:
+        """Return the report as indented JSON."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False, default=str) + "\n"

@@ -1,0 +1,145 @@
+"""What a user can choose for a conversion: one frozen dataclass, from which Click's options are made.
+
+Defaults, bounds and help stand here and nowhere else. No other room is imported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import click
+
+CODECS = ("auto", "libx264", "libx265", "libvpx-vp9", "libsvtav1", "ffv1", "h264_nvenc", "hevc_nvenc", "av1_nvenc")
+"""Names that `--codec` takes; the table of what each can hold is in encode.py."""
+
+
+def _choice(
+    default: Any,
+    text: str,
+    *,
+    choices: tuple[str, ...] | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    metavar: str | None = None,
+    flag: str | None = None,
+    shapes_frames: bool = True,
+) -> Any:
+    return field(
+        default=default,
+        metadata={
+            "help": text,
+            "choices": choices,
+            "low": low,
+            "high": high,
+            "metavar": metavar,
+            "flag": flag,
+            "shapes_frames": shapes_frames,
+        },
+    )
+
+
+class FaceCount(click.ParamType):
+    """`all`, `largest`, or how many of the largest faces to restyle."""
+
+    name = "all|largest|N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the value as text, `largest` spelled "1"; fail with a sentence otherwise."""
+        text = str(value).lower()
+        if text == "all":
+            return text
+        if text == "largest":
+            return "1"
+        if text.isdigit() and int(text) > 0:
+            return text
+        self.fail(f'"{value}" is not one of "all", "largest" or a positive number of faces.', param, ctx)
+
+
+@dataclass(frozen=True)
+class ConvertSettings:
+    """Every choice of one conversion. Fields marked `shapes_frames` decide the pixels and so the identity of a job."""
+
+    style: str = _choice("toon", "Built-in style, or a style file (.safetensors).", metavar="NAME|FILE")
+    device: str = _choice("auto", "Where the generator runs: auto, cpu, cuda, cuda:1, mps.", metavar="DEVICE")
+    precision: str = _choice(
+        "auto",
+        "Arithmetic of the generator; auto takes the fastest that is accurate enough.",
+        choices=("auto", "fp32", "bf16", "fp16"),
+    )
+    detector: str = _choice(
+        "auto",
+        "Face detector; auto takes the best that is here without a download.",
+        choices=("auto", "hog", "yunet", "sfd", "blazeface"),
+    )
+    detector_weights: str | None = _choice(None, "Weights file of the detector.", metavar="FILE")
+    landmarks: str = _choice(
+        "auto", "Landmarks: the built-in network (mesh) or FAN through face-alignment.", choices=("auto", "mesh", "fan")
+    )
+    faces: str = _choice("all", "Which faces: all, the largest, or the N largest.", metavar="all|largest|N")
+    mask: str = _choice(
+        "auto",
+        "Which pixels of a crop are restyled: by face parser, by landmarks, or a soft box.",
+        choices=("auto", "parser", "landmarks", "box"),
+    )
+    parser_weights: str | None = _choice(None, "BiSeNet weights (79999_iter.pth) for --mask parser.", metavar="FILE")
+    strength: float = _choice(1.0, "How much of the style is blended in.", low=0.0, high=1.0)
+    smoothing: float = _choice(1.0, "Steadiness over time; 0 switches it off.", low=0.0, high=1.0)
+    min_track_secs: float = _choice(0.2, "A face seen for a shorter time is taken for a false one.", low=0.0, high=60.0)
+    max_gap_secs: float = _choice(0.5, "A face lost for no longer than this is bridged.", low=0.0, high=10.0)
+    detect_every: int = _choice(
+        5, "Look for new faces every N frames; known ones are followed in between.", low=1, high=1000
+    )
+    codec: str = _choice("auto", "Video encoder; auto suits the container and bit depth.", choices=CODECS)
+    crf: int | None = _choice(
+        None, "Quality of the encoder, lower is better; default: visually lossless for the codec.", low=0, high=63
+    )
+    preset: str | None = _choice(None, "Speed preset of the encoder, in its own words.", metavar="PRESET")
+    compare: str = _choice("none", "Also show the source: side by side in one picture.", choices=("none", "side"))
+    chunk_secs: float = _choice(10.0, "Length of the pieces that a resumed run can keep.", low=0.5, high=600.0)
+    strict: bool = _choice(
+        True, "Refuse damaged or truncated input; --lenient converts what can be decoded.", flag="--strict/--lenient"
+    )
+    aligned: bool = _choice(False, "Inputs are pictures of aligned faces: run the generator only.", flag="--aligned")
+    overwrite: bool = _choice(False, "Replace outputs that are there already.", flag="--overwrite", shapes_frames=False)
+    resume: bool = _choice(
+        True, "Go on from the finished chunks of an interrupted run.", flag="--resume/--no-resume", shapes_frames=False
+    )
+
+    def fingerprint(self, **more: object) -> str:
+        """Return a hex digest over all fields that shape the frames, and over `more` (hashes of input and style)."""
+        shaping = {f.name for f in fields(self) if f.metadata["shapes_frames"]}
+        chosen = {k: v for k, v in asdict(self).items() if k in shaping} | more
+        return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def convert_options(command: Any) -> Any:
+    """Decorate a Click command with one option per field of ConvertSettings."""
+    for f in reversed(fields(ConvertSettings)):
+        command = _option(f.name, f.default, dict(f.metadata))(command)
+    return command
+
+
+def _option(name: str, default: Any, meta: dict[str, Any]) -> Any:
+    flag = meta["flag"]
+    if flag is not None:
+        return click.option(flag, name, default=default, show_default=True, help=meta["help"], is_flag=True)
+    kind: Any = str
+    if name == "faces":
+        kind = FaceCount()
+    elif meta["choices"] is not None:
+        kind = click.Choice(meta["choices"])
+    elif meta["low"] is not None:
+        whole = isinstance(default, int) or name == "crf"
+        kind = (click.IntRange if whole else click.FloatRange)(meta["low"], meta["high"])
+    return click.option(
+        "--" + name.replace("_", "-"),
+        name,
+        type=kind,
+        default=default,
+        show_default=default is not None,
+        metavar=meta["metavar"],
+        help=meta["help"],
+    )

@@ -1,0 +1,72 @@
+"""Everything that is loaded once and used for every input: style, engine, detector, landmarks, masks."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from alignment.detectors import build_detector
+from alignment.landmarks import build_landmark_predictor
+from alignment.templates import TEMPLATES, CropTemplate
+from model import Engine, Style, StyleFormatError, load_engine, load_style
+
+from .finder import FaceFinder
+from .masks import MaskMaker, build_mask_maker
+from .settings import ConvertSettings
+from .stylist import Stylist
+
+
+def _path(name: str | None) -> Path | None:
+    return None if name is None else Path(name)
+
+
+class Studio:
+    """Loads each part when it is first asked for and keeps it."""
+
+    def __init__(self, settings: ConvertSettings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def style(self) -> Style:
+        """The style of `--style`."""
+        return load_style(self.settings.style)
+
+    @cached_property
+    def template(self) -> CropTemplate:
+        """How the style's crops are cut.
+
+        Raises:
+            StyleFormatError: the style names a template that this version does not know.
+        """
+        name = self.style.card.template
+        if name not in TEMPLATES:
+            raise StyleFormatError(
+                f'the style "{self.style.name}" is made for crops of the kind "{name}"; known here: '
+                f"{', '.join(TEMPLATES)}."
+            )
+        return TEMPLATES[name]
+
+    @cached_property
+    def engine(self) -> Engine:
+        """What runs the generator."""
+        return load_engine(self.style, device=self.settings.device, precision=self.settings.precision)
+
+    @cached_property
+    def finder(self) -> FaceFinder:
+        """Detector and landmarks."""
+        detector = build_detector(self.settings.detector, weights=_path(self.settings.detector_weights))
+        return FaceFinder(detector, build_landmark_predictor(self.settings.landmarks))
+
+    @cached_property
+    def _masks(self) -> tuple[str, MaskMaker]:
+        return build_mask_maker(self.settings.mask, parser_weights=_path(self.settings.parser_weights))
+
+    @property
+    def mask_name(self) -> str:
+        """How masks are made."""
+        return self._masks[0]
+
+    @cached_property
+    def stylist(self) -> Stylist:
+        """Generator and masks together."""
+        return Stylist(self.engine, self._masks[1], self.style.card.crop_size_px)

@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+"""The command line: one Click group, and the one table that turns exceptions into exit codes.
+
+Rooms are imported inside the commands, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import click
+
+from pipeline.cli import convert, demo, doctor
+from pipeline.cli_styles import styles
+from pipeline.errors import BatchError
+
+EXIT_OK = 0
+"""Everything asked for was done."""
+EXIT_FAILURE = 1
+"""Something unforeseen; `--log-level DEBUG` shows the traceback."""
+EXIT_USAGE = 2
+"""Click's own: an unknown option or a value out of bounds."""
+
+EXIT_CODES: dict[str, int] = {
+    # Class name -> code. Names, not classes, because importing the rooms here would import torch; the nearest class
+    # of an exception's own tree that is listed counts.
+    "UnreadableInputError": 3,
+    "UnsupportedInputError": 4,
+    "InputError": 3,
+    "OutputExistsError": 5,
+    "FfmpegError": 6,
+    "VerificationError": 7,
+    "OutOfSpaceError": 8,
+    "ModelError": 9,
+    "AlignmentError": 10,
+    "FaceSegError": 11,
+    "TrainerError": 12,
+    "PipelineError": 13,
+    "KeyboardInterrupt": 130,
+}
+
+
+@dataclass(frozen=True)
+class Globals:
+    """What the options before the command say."""
+
+    json: bool
+    """One machine-readable JSON object on stdout instead of text."""
+    log_level: str
+    """Name of the lowest level that is logged to stderr."""
+
+
+def exit_code(error: BaseException) -> int:
+    """Return the exit code of an exception's kind; EXIT_FAILURE for one that is in no table."""
+    if isinstance(error, BatchError):
+        return exit_code(error.failures[0])
+    for kind in type(error).__mro__:
+        if kind.__name__ in EXIT_CODES:
+            return EXIT_CODES[kind.__name__]
+    return EXIT_FAILURE
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "UGATIT"})
+@click.option(
+    "--log-level",
+    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
+    default="WARNING",
+    show_default=True,
+    help="Lowest level written to stderr. DEBUG also shows tracebacks.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one machine-readable JSON object on stdout.")
+@click.version_option(package_name="ugatit-pipeline", prog_name="ugatit-pipeline")
+@click.pass_context
+def cli(context: click.Context, log_level: str, as_json: bool) -> None:
+    r"""Restyle the faces in videos and pictures; everything else in them stays as it is.
+
+    \b
+    First steps:
+      python run.py demo                              make and restyle a short clip
+      python run.py convert holiday.mp4 -o out        restyle a video
+      python run.py convert photos/ -o out            restyle a folder
+      python run.py doctor                            what is here, what is missing
+
+    Every option can also be set by an environment variable: UGATIT_CONVERT_STYLE=toon is `convert --style toon`.
+    """
+    context.obj = Globals(json=as_json, log_level=log_level.upper())
+    logging.basicConfig(
+        level=log_level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True
+    )
+
+
+cli.add_command(convert)
+cli.add_command(demo)
+cli.add_command(doctor)
+cli.add_command(styles)
+
+
+def _report_failure(error: BaseException) -> int:
+    """Tell the user in one line, re-raise for developers; return the exit code."""
+    code = exit_code(error)
+    if logging.getLogger().isEnabledFor(logging.DEBUG):
+        logging.getLogger(__name__).debug("Traceback of the failure.", exc_info=error)
+    if isinstance(error, BatchError):  # each failure was told when it happened
+        if str(error):
+            click.echo(f"Error: {error}", err=True)
+        return code
+    message = str(error) or type(error).__name__
+    if code == EXIT_FAILURE:
+        message = f"{type(error).__name__}: {message} (run again with --log-level DEBUG for the traceback)"
+    click.echo(f"Error: {message}", err=True)
+    context = click.get_current_context(silent=True)
+    if "--json" in sys.argv or (context is not None and context.obj.json):
+        click.echo(json.dumps({"error": message, "kind": type(error).__name__, "exit_code": code}))
+    return code
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code (the console script passes it to sys.exit)."""
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 26))  # read once, when cv2 is imported
+    try:
+        result = cli.main(args=arguments, prog_name="ugatit-pipeline", standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("Interrupted. The same command goes on from the finished chunks.", err=True)
+        return EXIT_CODES["KeyboardInterrupt"]
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except Exception as error:
+        return _report_failure(error)
+    return result if isinstance(result, int) else EXIT_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

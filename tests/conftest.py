@@ -1,0 +1,32 @@
+"""Rules that hold for every test: no ERROR log, one thread, nothing of the user's cache."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def no_error_logs(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """A run that "passes" while it logs an error does not exist."""
+    yield
+    errors = [
+        r.getMessage() for when in ("setup", "call") for r in caplog.get_records(when) if r.levelno >= logging.ERROR
+    ]
+    assert not errors
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights that this machine's user has must not change what a test sees."""
+    monkeypatch.setenv("UGATIT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The development material beside the checkout; the test is skipped where there is none."""
+    path = Path(__file__).parents[1].parent / "shared"
+    if not (path / "DESIGN.md").exists():
+        pytest.skip("no ../shared beside the checkout")
+    return path
