@@ -13,5 +13,9 @@ class DetectorUnavailableError(AlignmentError):
     """A face detector's library or weights are not there; the message says how to get them."""
 
 
+class LandmarkerUnavailableError(AlignmentError):
+    """There is no landmark predictor of that name, or its library or weights are not there."""
+
+
 class WeightsError(AlignmentError):
     """Weights are missing, of another network, or fail their checksum."""

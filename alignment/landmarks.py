@@ -1,0 +1,245 @@
+"""Landmarks of the faces in a frame: regions to look at, and the predictors that look.
+
+A predictor is told where to look by a region of interest: `roi_from_box` after a detection, `roi_from_landmarks` to
+follow a face or to refine a first answer. It does not find faces and keeps nothing from frame to frame.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import LandmarkerUnavailableError, WeightsError
+from .points import NUM_LANDMARKS, Points, five_points
+from .warp import invert, transform_points, warp_crop
+
+if TYPE_CHECKING:
+    from .landmark_net import LandmarkNet
+
+logger = logging.getLogger(__name__)
+
+LANDMARK_PREDICTOR_NAMES = ("auto", "mesh", "fan")
+"""What `build_landmark_predictor` understands."""
+
+BUILT_IN_WEIGHTS = Path(__file__).parent / "weights" / "landmarks.safetensors"
+"""The built-in network, float16; its model card lies beside it."""
+
+PRESENCE_THRESHOLD = 0.5
+"""Presence from which a region counts as showing a face."""
+
+_Floats = npt.NDArray[np.float64]
+
+_MARGIN = 1.5
+"""Side of a region over the longer side of its face's 152 landmarks."""
+_BOX_SCALE = 1.04
+"""That longer side over sqrt(w * h) of a detector's box: 1.02 for YuNet, 1.06 for dlib's (medians)."""
+_BOX_DROP = 0.02
+"""The landmarks' centre below the box's, over sqrt(w * h): 0.06 for YuNet, -0.02 for dlib's (medians)."""
+_FIVE_SCALE = 2.45
+"""That longer side over the size of the five alignment points (median of 1,527 faces; 5 to 95 %: 2.26 to 2.81)."""
+_FIVE_DROP = -0.1
+"""The landmarks' centre below the mean of the five points, over their size (median)."""
+
+
+@dataclass(frozen=True, eq=False)
+class LandmarkResult:
+    """What a predictor saw in one region."""
+
+    landmarks: Points
+    """Kx2 float32 (x, y) in source-frame pixels; meaningless where no face is present."""
+    presence: float
+    """How sure the predictor is that the region shows a face about where it should be, 0 to 1."""
+
+
+class Landmarker(Protocol):
+    """Finds the landmarks of a face in each region it is pointed at; keeps no state between calls."""
+
+    @property
+    def num_landmarks(self) -> int:
+        """K: 152 or 68."""
+        ...
+
+    @property
+    def roi_size_px(self) -> int:
+        """Side of the regions it looks at: the `size_px` of the `roi_from_...` functions."""
+        ...
+
+    def predict(self, frame: npt.NDArray[np.uint8], rois: Sequence[Points]) -> list[LandmarkResult]:
+        """Look at regions of one frame.
+
+        Args:
+            frame: HxWx3 uint8 RGB.
+            rois: for each region its 2x3 `source_to_roi` similarity from the frame's pixels.
+
+        Returns:
+            One result per region, in order.
+        """
+        ...
+
+
+class LandmarkPredictor:
+    """The built-in predictor: 152 mesh landmarks and a presence score from one small network, in float32.
+
+    It gives the same answer for the same region every time, whatever else is in the batch (up to float rounding).
+    """
+
+    def __init__(self, network: LandmarkNet, device: str = "cpu") -> None:
+        """Predict with `network` (in eval mode; its norms get folded) on a torch device."""
+        import torch
+
+        from .landmark_net import ROI_SIZE_PX
+
+        self.num_landmarks = network.num_landmarks
+        self.roi_size_px = ROI_SIZE_PX
+        self._device = torch.device(device)
+        self._network = network.fold_norms().to(self._device).to(memory_format=torch.channels_last)
+
+    def predict(self, frame: npt.NDArray[np.uint8], rois: Sequence[Points]) -> list[LandmarkResult]:
+        """Look at regions of one frame: see `Landmarker.predict`.
+
+        Raises:
+            ValueError: the frame is no HxWx3 uint8 picture.
+        """
+        _check_frame(frame)
+        if not rois:
+            return []
+        crops = np.stack([warp_crop(frame, roi, self.roi_size_px) for roi in rois])
+        fractions, presences = self._run(crops)
+        pixels = fractions * self.roi_size_px - 0.5
+        return [LandmarkResult(transform_points(invert(roi), points), float(presence))
+                for roi, points, presence in zip(rois, pixels, presences, strict=True)]
+
+    def _run(self, crops: npt.NDArray[np.uint8]) -> tuple[Points, Points]:
+        """NxSxSx3 uint8 RGB to NxKx2 fractions of the side and N presences, float32."""
+        import torch
+
+        with torch.inference_mode():
+            regions = torch.from_numpy(crops).to(self._device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
+            output = self._network(regions)
+            presences = output.presence_logits.sigmoid()
+            return output.landmarks.cpu().numpy(), presences.cpu().numpy()
+
+
+def build_landmark_predictor(name: str = "auto", *, weights: Path | None = None, device: str = "cpu") -> Landmarker:
+    """Build a landmark predictor by name.
+
+    Args:
+        name: one of LANDMARK_PREDICTOR_NAMES. `mesh` is the built-in network, `fan` the 68-point FAN of the
+            face-alignment package; `auto` is `mesh`: always there, faster, and the only one with a forehead and irises.
+        weights: the predictor's weights file; None is the built-in one, or for `fan` the user's cache or a download.
+        device: torch device ("cpu", "cuda", "cuda:1", "mps").
+
+    Raises:
+        LandmarkerUnavailableError: there is no predictor of that name, or its library or weights are not there.
+        WeightsError: the weights are not the ones the predictor knows.
+    """
+    if name in ("auto", "mesh"):
+        return load_landmark_predictor(weights, device)
+    if name == "fan":
+        from .fan import FanPredictor
+
+        return FanPredictor(weights=weights, device=device)
+    choices = ", ".join(LANDMARK_PREDICTOR_NAMES)
+    raise LandmarkerUnavailableError(f"there is no landmark predictor '{name}'; choose one of {choices}.")
+
+
+def load_landmark_predictor(weights: Path | None = None, device: str = "cpu") -> LandmarkPredictor:
+    """Load the built-in predictor.
+
+    Args:
+        weights: .safetensors file of a `LandmarkNet` with folded norms; None is BUILT_IN_WEIGHTS.
+        device: torch device.
+
+    Raises:
+        WeightsError: the file is missing, unreadable, or of another network.
+    """
+    from .landmark_net import LandmarkNet
+
+    network = LandmarkNet().fold_norms()
+    tensors = _read_weights(weights or BUILT_IN_WEIGHTS)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise WeightsError(f"'{weights or BUILT_IN_WEIGHTS}' holds another network than the built-in landmark "
+                           f"network; give a file written by its recipe. {error}") from error
+    return LandmarkPredictor(network, device)
+
+
+def _read_weights(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return {name: tensor.float() for name, tensor in load_file(path).items()}
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"landmark weights '{path}' cannot be read: {error}. Reinstall the package, or give the "
+                           "path of a .safetensors file.") from error
+
+
+def roi_from_box(box_xyxy: Points, size_px: int) -> Points:
+    """Region of interest around a detector's box, upright.
+
+    One rule serves YuNet's boxes (forehead to chin) and dlib's (brow to chin, square): what differs is within what
+    the network was trained to bear, and a second look with `roi_from_landmarks` takes it out.
+
+    Args:
+        box_xyxy: (4,) float32 in source-frame pixels.
+        size_px: side of the region.
+
+    Returns:
+        2x3 float32 `source_to_roi` similarity.
+    """
+    x1, y1, x2, y2 = (float(v) for v in box_xyxy)
+    side = max(float(np.sqrt(max(x2 - x1, 0.0) * max(y2 - y1, 0.0))), 1.0)
+    centre = np.array([(x1 + x2) / 2, (y1 + y2) / 2 + _BOX_DROP * side])
+    return _source_to_roi(centre, side * _BOX_SCALE, np.array([1.0, 0.0]), size_px)
+
+
+def roi_from_landmarks(landmarks: Points, size_px: int) -> Points:
+    """Region of interest around known landmarks, turned so that the face stands upright in it.
+
+    Args:
+        landmarks: Kx2 float32 in source-frame pixels, K in {5, 68, 152}. Sets without a forehead give about the
+            same region as the 152 landmarks of the face would.
+        size_px: side of the region.
+
+    Returns:
+        2x3 float32 `source_to_roi` similarity.
+
+    Raises:
+        LandmarkSetError: K is none of the known sets.
+    """
+    five = five_points(landmarks).astype(np.float64)
+    across = five[1] - five[0]
+    down = five[3:].mean(0) - five[:2].mean(0)
+    # A profile's eyes leave little to measure an angle by: the eyes-to-mouth line, turned by 90 degrees, joins them.
+    axis = across + np.array([down[1], -down[0]])
+    size = float(np.linalg.norm(axis)) / 2
+    axis = axis / (2 * size) if size > 1e-3 else np.array([1.0, 0.0])
+    if len(landmarks) != NUM_LANDMARKS:
+        centre = five.mean(0) + _FIVE_DROP * size * np.array([-axis[1], axis[0]])
+        return _source_to_roi(centre, max(_FIVE_SCALE * size, 1.0), axis, size_px)
+    turned = np.asarray(landmarks, np.float64) @ _rotation(axis).T
+    low, high = turned.min(0), turned.max(0)
+    return _source_to_roi(_rotation(axis).T @ ((low + high) / 2), max(float((high - low).max()), 1.0), axis, size_px)
+
+
+def _rotation(axis: _Floats) -> _Floats:
+    return np.array([[axis[0], axis[1]], [-axis[1], axis[0]]])
+
+
+def _source_to_roi(centre: _Floats, extent: float, axis: _Floats, size_px: int) -> Points:
+    linear = _rotation(axis) * (size_px / (_MARGIN * extent))
+    shift = (size_px - 1) / 2 - linear @ centre
+    return np.concatenate([linear, shift[:, None]], axis=1).astype(np.float32)
+
+
+def _check_frame(frame: npt.NDArray[Any]) -> None:
+    if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
+        raise ValueError(f"frame is {frame.dtype} of shape {frame.shape}; expected HxWx3 uint8 RGB.")

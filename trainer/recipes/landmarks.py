@@ -1,0 +1,88 @@
+"""Recipe of the built-in landmark network: `python -m trainer.recipes.landmarks DATA -o RUN_DIR`.
+
+Trains, exports float16 weights with folded norms, and measures them on held-out faces. Started again with the same
+RUN_DIR it goes on where it stopped. It does not put the weights into the package: copy them when the figures are good.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+from pathlib import Path
+
+import click
+import cv2
+import torch
+from safetensors.torch import save_file
+
+from alignment.detectors import build_detector
+from alignment.landmark_net import ROI_SIZE_PX, LandmarkNet
+from alignment.landmarks import load_landmark_predictor
+
+from .landmark_data import LabelledFace, load_faces, split_faces
+from .landmark_evaluation import evaluate_landmarks, evaluate_presence
+from .landmark_training import LandmarkTrainingConfig, train_landmarks
+
+_DEFAULTS = LandmarkTrainingConfig()
+_WEIGHTS_NAME = "landmarks.safetensors"
+_PROVENANCE = {
+    "network": "landmark_net",
+    "roi_size_px": str(ROI_SIZE_PX),
+    "recipe": "python -m trainer.recipes.landmarks",
+    "data": "faker-js/assets-person-portrait (CC0-1.0); SelfishGene/SFHQ-T2I-dataset (MIT)",
+    "licence": "MIT",
+}
+
+_logger = logging.getLogger(__name__)
+
+
+@click.command()
+@click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("-o", "--output", "run_dir", required=True, type=click.Path(file_okay=False, path_type=Path),
+              help="Run folder: snapshots, log, weights and figures.")
+@click.option("--steps", default=_DEFAULTS.steps, show_default=True, type=click.IntRange(1),
+              help="Optimizer steps; the learning rate's schedule ends with the last.")
+@click.option("--batch-size", default=_DEFAULTS.batch_size, show_default=True, type=click.IntRange(2),
+              help="Regions per step.")
+@click.option("--seed", default=_DEFAULTS.seed, show_default=True, help="Of the first weights and the regions drawn.")
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="CPU threads.")
+@click.option("--hold-portraits", default=20, show_default=True, type=click.IntRange(1),
+              help="Portraits held out of training.")
+@click.option("--hold-faces", default=100, show_default=True, type=click.IntRange(0),
+              help="Faces held out of training.")
+def main(data: Path, run_dir: Path, steps: int, batch_size: int, seed: int, threads: int, hold_portraits: int,
+         hold_faces: int) -> None:
+    """Train the built-in landmark network on DATA, a folder that holds portraits/ and faces/ with their labels."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+    config = LandmarkTrainingConfig(steps=steps, batch_size=batch_size, seed=seed)
+    training, held = split_faces(load_faces(data), hold_portraits, hold_faces)
+    network = train_landmarks(training, run_dir, config)
+    export_weights(network, run_dir / _WEIGHTS_NAME)
+    whole = load_faces(data, names={face.name for face in held}, is_shrunk=False)
+    measure(run_dir, whole)
+
+
+def export_weights(network: LandmarkNet, path: Path) -> None:
+    """Write a network as float16 with folded norms, the form `load_landmark_predictor` reads."""
+    folded = copy.deepcopy(network).fold_norms()
+    tensors = {name: tensor.half().contiguous() for name, tensor in folded.state_dict().items()}
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial, metadata=_PROVENANCE)
+    partial.replace(path)
+
+
+def measure(run_dir: Path, held: list[LabelledFace]) -> None:
+    """Measure the exported weights on held-out faces (whole pictures) and write figures.json beside them."""
+    predictor = load_landmark_predictor(run_dir / _WEIGHTS_NAME)
+    errors = evaluate_landmarks(predictor, held, build_detector("hog"))
+    figures = {"errors": errors, "presence": vars(evaluate_presence(predictor, held))}
+    text = json.dumps(figures, indent=2)
+    (run_dir / "figures.json").write_text(text, encoding="utf-8")
+    _logger.info("Held-out figures: %s", text)
+
+
+if __name__ == "__main__":
+    main()
