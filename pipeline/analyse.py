@@ -15,7 +15,7 @@ from alignment.tracking import TrackingConfig, link_faces
 
 from .analysis import Analysis
 from .errors import UnreadableInputError
-from .finder import FaceFinder
+from .finder import FaceFinder, contains
 from .frames import Frame
 
 LOOK_BACK_FRAMES = 8
@@ -40,7 +40,6 @@ class AnalyseConfig:
 def analyse(
     frames: Iterable[Frame],
     time_base: Fraction,
-    rotation_degrees: int,
     finder: FaceFinder,
     config: AnalyseConfig,
     on_frame: Callable[[int], None] = lambda faces: None,
@@ -50,7 +49,6 @@ def analyse(
     Args:
         frames: the decoded frames in display order.
         time_base: seconds per unit of their pts.
-        rotation_degrees: clockwise turn with which the video is shown.
         finder: looks for faces and follows them.
         config: see there.
         on_frame: called after every frame with the number of faces in it.
@@ -61,7 +59,7 @@ def analyse(
     Raises:
         UnreadableInputError: there was no frame at all.
     """
-    follower, pts = _Follower(finder, rotation_degrees, config.detect_every), []
+    follower, pts = _Follower(finder, config.detect_every), []
     for frame in frames:
         pts.append(frame.pts)
         follower.update(frame)
@@ -78,11 +76,10 @@ def analyse(
 class _Follower:
     """The running state of pass 1: faces of every frame so far, and the last frames themselves."""
 
-    def __init__(self, finder: FaceFinder, rotation_degrees: int, detect_every: int) -> None:
+    def __init__(self, finder: FaceFinder, detect_every: int) -> None:
         self.faces: list[list[Face]] = []
         self.cuts: list[int] = []
         self._finder = finder
-        self._rotation = rotation_degrees
         self._detect_every = detect_every
         self._cut_detector = CutDetector()
         self._recent: deque[Frame] = deque(maxlen=min(detect_every - 1, LOOK_BACK_FRAMES))
@@ -96,7 +93,7 @@ class _Follower:
         before = self.faces[-1] if self.faces and not is_cut else []
         faces = [face for face in self._finder.follow(frame, before) if face is not None]
         if is_cut or index % self._detect_every == 0 or len(faces) < len(before):
-            new = self._finder.find(frame, self._rotation, known=faces)
+            new = self._finder.find(frame, known=faces)
             self._look_back(new)
             faces += new
         self.faces.append(faces)
@@ -115,7 +112,7 @@ class _Follower:
 
 def _is_known(face: Face, others: list[Face]) -> bool:
     centre = (face.box_xyxy[:2] + face.box_xyxy[2:]) / 2
-    return any((o.box_xyxy[:2] <= centre).all() and (centre <= o.box_xyxy[2:]).all() for o in others)
+    return any(contains(other, centre) for other in others)
 
 
 def _grey(rgb: np.ndarray) -> np.ndarray:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +20,7 @@ _TRACK_ARRAYS = ("frames", "landmarks", "boxes", "scores", "is_bridged")
 
 @dataclass(frozen=True)
 class Analysis:
-    """Timestamps, scene cuts and face tracks of a whole video; pixels of the coded (not rotated) picture."""
+    """Timestamps, scene cuts and face tracks of a whole video; pixels of the displayed picture."""
 
     pts: npt.NDArray[np.int64]
     """(N,) presentation stamp of every frame in display order, in units of time_base."""
@@ -64,17 +66,26 @@ class Analysis:
 
     @classmethod
     def load(cls, path: Path) -> Analysis:
-        """Read what `save` wrote; any exception means that the file is of no use."""
-        with np.load(path, allow_pickle=False) as data:
-            tracks = tuple(
-                Track(int(i), **{name: data[f"{i}/{name}"] for name in _TRACK_ARRAYS}) for i in data["track_ids"]
-            )
-            numerator, denominator = data["time_base"]
-            return cls(
-                data["pts"],
-                Fraction(int(numerator), int(denominator)),
-                frozenset(int(i) for i in data["cuts"]),
-                tracks,
-                str(data["detector"]),
-                tuple(str(w) for w in data["warnings"]),
-            )
+        """Read what `save` wrote.
+
+        Raises:
+            ValueError: the file is damaged or something else.
+        """
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
+                return cls._from_arrays(data)
+        except (OSError, KeyError, EOFError, ValueError, zipfile.BadZipFile) as error:
+            raise ValueError(f'"{path}" holds no analysis: {error}') from error
+
+    @classmethod
+    def _from_arrays(cls, data: Mapping[str, Any]) -> Analysis:
+        tracks = (Track(int(i), **{name: data[f"{i}/{name}"] for name in _TRACK_ARRAYS}) for i in data["track_ids"])
+        numerator, denominator = data["time_base"]
+        return cls(
+            data["pts"],
+            Fraction(int(numerator), int(denominator)),
+            frozenset(int(i) for i in data["cuts"]),
+            tuple(tracks),
+            str(data["detector"]),
+            tuple(str(w) for w in data["warnings"]),
+        )

@@ -25,7 +25,7 @@ DETECTION_SHORT_SIDE_PX = 480
 
 
 class FaceSource(Protocol):
-    """A picture that hands out parts of itself; pixels of the coded (not rotated) picture."""
+    """A picture that hands out parts of itself, upright as it is displayed."""
 
     @property
     def size_wh(self) -> tuple[int, int]:
@@ -41,20 +41,6 @@ class FaceSource(Protocol):
         ...
 
 
-def upright_transform(size_wh: tuple[int, int], rotation_degrees: int) -> Points:
-    """2x3 float32 `source_to_upright` for a picture that is shown turned clockwise by 0, 90, 180 or 270 degrees."""
-    width, height = size_wh
-    return np.array(
-        {
-            0: [[1, 0, 0], [0, 1, 0]],
-            90: [[0, -1, height - 1], [1, 0, 0]],
-            180: [[-1, 0, width - 1], [0, -1, height - 1]],
-            270: [[0, 1, 0], [-1, 0, width - 1]],
-        }[rotation_degrees],
-        np.float32,
-    )
-
-
 class FaceFinder:
     """A detector and a landmark predictor working together on one picture at a time."""
 
@@ -62,31 +48,22 @@ class FaceFinder:
         self.detector = detector
         self.landmarker = landmarker
 
-    def find(self, source: FaceSource, rotation_degrees: int = 0, known: Sequence[Face] = ()) -> list[Face]:
+    def find(self, source: FaceSource, known: Sequence[Face] = ()) -> list[Face]:
         """Detect the faces that are not among the known ones.
 
         Args:
-            source: the picture, as coded.
-            rotation_degrees: clockwise turn with which it is shown; the detector looks at the upright picture.
+            source: the picture.
             known: faces that need not be found again.
 
         Returns:
-            New faces with landmarks, in pixels of the coded picture. A detection whose landmarks are not those of a face
-            is left out.
+            New faces with landmarks, in pixels of the picture. A detection whose landmarks are not those of a face is left
+            out.
         """
         thumbnail = source.thumbnail(DETECTION_SHORT_SIDE_PX)
-        upright = np.ascontiguousarray(np.rot90(thumbnail, -rotation_degrees // 90))
         shrink = thumbnail.shape[1] / source.size_wh[0]
-        to_upright = upright_transform(source.size_wh, rotation_degrees)
-        from_upright = invert(to_upright)
-        boxes = [(face.box_xyxy + 0.5) / shrink - 0.5 for face in self.detector.detect(upright)]
-        rois = []
-        for box in boxes:
-            centre = transform_points(
-                from_upright, np.array([[(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]], np.float32)
-            )[0]
-            if not any(_contains(face, centre) for face in known):
-                rois.append(compose(roi_from_box(box, self.landmarker.roi_size_px), to_upright))
+        boxes = [(face.box_xyxy + 0.5) / shrink - 0.5 for face in self.detector.detect(thumbnail)]
+        new = [box for box in boxes if not any(contains(face, (box[:2] + box[2:]) / 2) for face in known)]
+        rois = [roi_from_box(box, self.landmarker.roi_size_px) for box in new]
         return _distinct(self._refined(source, self._predict(source, rois)))
 
     def follow(self, source: FaceSource, faces: Sequence[Face]) -> list[Face | None]:
@@ -123,7 +100,8 @@ def _bounding_box(points: Points) -> Points:
     return np.concatenate([points.min(0), points.max(0)]).astype(np.float32)
 
 
-def _contains(face: Face, point: Points) -> bool:
+def contains(face: Face, point: Points) -> bool:
+    """Tell whether a point (x, y) lies in a face's box."""
     x0, y0, x1, y1 = face.box_xyxy
     return bool(x0 <= point[0] <= x1 and y0 <= point[1] <= y1)
 
@@ -133,7 +111,7 @@ def _distinct(faces: Sequence[Face]) -> list[Face]:
     kept: list[Face] = []
     for face in sorted(faces, key=lambda f: -f.score):
         centre = (face.box_xyxy[:2] + face.box_xyxy[2:]) / 2
-        if not any(_contains(other, centre) for other in kept):
+        if not any(contains(other, centre) for other in kept):
             kept.append(face)
     return sorted(kept, key=lambda f: float(f.box_xyxy[0]))
 

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from .frames import Frame
 from .paste import Region
 from .temporal import warp_by_flow
 
@@ -89,6 +90,12 @@ class WarpErrorMeter:
         self.sums.pixels += float(weight.sum())
         self.sums.source += float((cv2.absdiff(source, warp_by_flow(old_source, back)) * weight).sum())
         self.sums.output += float((cv2.absdiff(output, warp_by_flow(old_output, back)) * weight).sum())
+
+
+def luma8(frame: Frame) -> Grey:
+    """First plane of a frame (luma; green of an RGB one), upright, HxW uint8 of its own."""
+    plane = frame.orientation.to_display(frame.planes[0])
+    return np.ascontiguousarray(plane >> (frame.layout.bit_depth - 8), np.uint8)
 
 
 def _grid(size_wh: tuple[int, int]) -> npt.NDArray[np.float32]:

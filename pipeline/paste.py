@@ -33,7 +33,7 @@ class Region:
     """The rectangle of a frame that a face was pasted into."""
 
     x0: int
-    """Left edge, pixels of the coded frame."""
+    """Left edge, pixels of the displayed frame."""
     y0: int
     """Top edge."""
     mask: Mask

@@ -31,7 +31,7 @@ class Placement:
     track_id: int
     """The same face over time has the same id."""
     source_to_crop: Points
-    """2x3 float32 similarity from pixels of the coded frame to pixels of the crop."""
+    """2x3 float32 similarity from pixels of the displayed frame to pixels of the crop."""
     landmarks: Points
     """Kx2 float32, pixels of the crop."""
     opacity: float

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .frames import Frame
 from .guard import is_outlier
-from .meter import WarpErrorMeter
+from .meter import WarpErrorMeter, luma8
 from .paste import Region, paste_face
 from .plan import Placement
 from .stylist import StyledFace, Stylist
@@ -97,13 +97,14 @@ class ChunkRenderer:
     def _finish(self, window: Sequence[_Styled], index: int) -> tuple[Frame, Frame | None]:
         here = next(styled for styled in window if styled.index == index)
         if not here.faces:
-            self.meter.update(*(here.frame.luma8(),) * 2, [], index in self._cuts)
+            luma = luma8(here.frame)
+            self.meter.update(luma, luma, [], index in self._cuts)
             return here.frame, None
         # Neighbours still need this frame's crops, not its pixels: painting it in place is safe.
         source = here.frame.copy()
         regions = [region for face in here.faces.values() if (region := self._paste(here.frame, window, index, face))]
         before = perf_counter()
-        self.meter.update(source.luma8(), here.frame.luma8(), regions, index in self._cuts)
+        self.meter.update(luma8(source), luma8(here.frame), regions, index in self._cuts)
         self.stats.spend("measure", before)
         return here.frame, source
 

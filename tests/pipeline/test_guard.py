@@ -18,13 +18,13 @@ def test_a_blank_crop_of_a_black_frame_is_no_fault() -> None:
 
 
 def test_a_sudden_change_of_tone_without_cause_is_an_outlier() -> None:
-    styled = {i: SOURCE // 2 for i in range(5)} | {2: SOURCE // 2 + 120}
-    assert is_outlier({i: SOURCE for i in range(5)}, styled, 2)
-    assert not is_outlier({i: SOURCE for i in range(5)}, styled, 1)
+    styled = dict.fromkeys(range(5), SOURCE // 2) | {2: SOURCE // 2 + 120}
+    assert is_outlier(dict.fromkeys(range(5), SOURCE), styled, 2)
+    assert not is_outlier(dict.fromkeys(range(5), SOURCE), styled, 1)
 
 
 def test_a_change_that_the_source_explains_is_none() -> None:
-    lit = {i: SOURCE // 2 for i in range(5)} | {2: SOURCE // 2 + 120}
+    lit = dict.fromkeys(range(5), SOURCE // 2) | {2: SOURCE // 2 + 120}
     assert not is_outlier(lit, lit, 2)
 
 

@@ -1,0 +1,53 @@
+"""The flow-warp error tells flicker from motion."""
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.meter import WarpErrorMeter, WarpErrorSums
+from pipeline.paste import Region
+
+Grey = npt.NDArray[np.uint8]
+REGION = Region(20, 20, np.ones((120, 120), np.float32))
+
+
+def texture(shift: float = 0.0) -> Grey:
+    noise = np.random.default_rng(5).normal(128, 300, (160, 220)).astype(np.float32)
+    smooth = cv2.GaussianBlur(noise, (0, 0), 3)
+    moved = cv2.warpAffine(smooth, np.float32([[1, 0, shift - 30], [0, 1, 0]]), (160, 160))
+    return np.clip(moved, 0, 255).astype(np.uint8)
+
+
+def errors(frames: list[tuple[Grey, Grey]], cuts: tuple[int, ...] = ()) -> tuple[float | None, float | None]:
+    meter = WarpErrorMeter()
+    for i, (source, output) in enumerate(frames):
+        meter.update(source, output, [REGION], i in cuts)
+    return meter.sums.means()
+
+
+def test_motion_alone_is_no_error() -> None:
+    source, output = errors([(texture(2.0 * i), texture(2.0 * i)) for i in range(6)])
+    assert source is not None
+    assert source < 2.5
+    assert source == output
+
+
+def test_flicker_of_the_output_shows_in_grey_levels() -> None:
+    flicker = [(texture(), np.clip(texture().astype(int) + 10 * (i % 2), 0, 255).astype(np.uint8)) for i in range(6)]
+    source, output = errors(flicker)
+    assert source is not None
+    assert output is not None
+    assert source < 0.5
+    assert 8 < output <= 10
+
+
+def test_a_cut_is_not_measured() -> None:
+    frames = [(texture(), texture()), (255 - texture(), 255 - texture())]
+    assert errors(frames, cuts=(1,)) == (None, None)
+
+
+def test_chunks_add_up() -> None:
+    total = WarpErrorSums()
+    total.add(WarpErrorSums(10, 20, 30))
+    total.add(WarpErrorSums(30, 20, 90))
+    assert total.means() == (1.0, 3.0)
