@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .errors import DetectorUnavailableError
+from .errors import DetectorUnavailableError, WeightsError
 from .faces import Face
 
 logger = logging.getLogger(__name__)
@@ -39,24 +39,54 @@ class FaceDetector(Protocol):
         ...
 
 
-def build_detector(name: str = "auto", *, weights: Path | None = None, device: str = "cpu") -> FaceDetector:
+def build_detector(
+    name: str = "auto", *, weights: Path | None = None, device: str = "cpu", allow_download: bool = True
+) -> FaceDetector:
     """Build a face detector by name.
 
     Args:
         name: one of DETECTOR_NAMES. `auto` is yunet where its weights are on this machine, else hog; it never
             downloads.
-        weights: the back end's weights file; None looks into the user's cache, then downloads.
+        weights: the back end's weights file; None looks into the user's cache, then downloads. With `auto`: a YuNet.
         device: torch device for the back ends that use torch ("cpu", "cuda", "cuda:1", "mps").
+        allow_download: False stays offline.
 
     Raises:
         DetectorUnavailableError: unknown name, or its library or weights are not there.
         WeightsError: the weights are not the ones the back end knows.
     """
+    if name == "auto":
+        name = _best_present(weights)
+        logger.info("The face detector is '%s'.", name)
     if name == "hog":
         from .hog import HogDetector
 
         return HogDetector()
-    if name == "auto":
-        return build_detector("hog", device=device)
+    if name == "yunet":
+        from .yunet import YunetDetector
+
+        return YunetDetector(weights, allow_download=allow_download)
+    if name == "sfd":
+        from .face_alignment_backend import SfdDetector
+
+        return SfdDetector(weights, device, allow_download=allow_download)
+    if name == "blazeface":
+        from .face_alignment_backend import BlazefaceDetector
+
+        return BlazefaceDetector(weights, device, allow_download=allow_download)
     choices = ", ".join(DETECTOR_NAMES)
     raise DetectorUnavailableError(f"there is no face detector '{name}'; choose one of {choices}.")
+
+
+def _best_present(weights: Path | None) -> str:
+    """The best detector that needs no download; a broken file in the cache is no reason to stop."""
+    from .downloads import find_weights
+    from .yunet import WEIGHTS
+
+    if weights is not None:
+        return "yunet"
+    try:
+        return "hog" if find_weights(WEIGHTS) is None else "yunet"
+    except WeightsError as error:
+        logger.warning("Not using the face detector 'yunet': %s", error)
+        return "hog"

