@@ -36,7 +36,7 @@ class DownLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """NCHW -> NCHW, H and W divided by the stride."""
-        return F.relu(self.norm(self.conv(x)))
+        return F.relu(self.norm(self.conv(x)), inplace=True)
 
 
 class UpLayer(nn.Module):
@@ -62,7 +62,7 @@ class UpLayer(nn.Module):
         """NCHW -> NCHW with H and W doubled."""
         if not self.is_transposed:
             x = F.interpolate(x, scale_factor=2.0, mode="nearest")
-        return F.relu(self.norm(self.conv(x)))
+        return F.relu(self.norm(self.conv(x)), inplace=True)
 
 
 class ResidualBlock(nn.Module):
@@ -78,7 +78,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """NCHW -> NCHW."""
-        inner: Tensor = F.relu(self.norm1(self.conv1(x)))
+        inner: Tensor = F.relu(self.norm1(self.conv1(x)), inplace=True)
         inner = self.scse(self.norm2(self.conv2(inner)))
         return x + inner
 
@@ -96,7 +96,7 @@ class AdaptiveResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
         """NCHW -> NCHW; `gamma` and `beta` are NxC and serve both norms."""
-        inner: Tensor = F.relu(self.norm1(self.conv1(x), gamma, beta))
+        inner: Tensor = F.relu(self.norm1(self.conv1(x), gamma, beta), inplace=True)
         inner = self.scse(self.norm2(self.conv2(inner), gamma, beta))
         return x + inner
 

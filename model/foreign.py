@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,9 +32,14 @@ _SCSE = {"cSE.se.1": "squeeze", "cSE.se.3": "excite", "sSE.conv": "spatial"}
 _ENHANCED_ONLY = "DownBlock.2.weight"  # a norm's scale
 
 
-def is_generator(state: State) -> bool:
+def is_generator(state: Mapping[str, Any]) -> bool:
     """Do these keys look like a generator of one of the two projects?"""
     return {"DownBlock.1.weight", "FC.0.weight", "gap_fc.weight", "conv1x1.weight"} <= state.keys()
+
+
+def is_enhanced(state: State) -> bool:
+    """Is it a generator of enhanced-UGATIT? Only there do the norms have a scale."""
+    return _ENHANCED_ONLY in state
 
 
 def translate_generator(
@@ -60,9 +66,9 @@ def translate_generator(
 def infer_generator_config(state: State, *, image_size_px: int | None = None) -> GeneratorConfig:
     """Configuration of a foreign generator, from keys and shapes (`translate_generator` has the arguments)."""
     is_transposed = "UpBlock2.0.weight" in state
-    num_masks, num_drawn = _candidates(state, is_transposed)
-    has_input_candidate = num_masks > 0 and num_drawn == num_masks - 1
     try:
+        num_masks, num_drawn = _candidates(state, is_transposed)
+        has_input_candidate = num_masks > 0 and num_drawn == num_masks - 1
         config = GeneratorConfig(
             base_channels=state["DownBlock.1.weight"].shape[0],
             num_blocks=sum(f"UpBlock1_{i}.conv1.weight" in state for i in range(1, 65)),
@@ -73,7 +79,7 @@ def infer_generator_config(state: State, *, image_size_px: int | None = None) ->
             up_sampling="transposed" if is_transposed else "nearest",
         )
         return _with_head(config, state, image_size_px)
-    except (KeyError, ValueError) as error:
+    except (IndexError, KeyError, ValueError) as error:
         raise StyleFormatError(f"not a generator of a known project: {error}") from error
 
 
@@ -103,10 +109,9 @@ def _with_head(config: GeneratorConfig, state: State, image_size_px: int | None)
     side = round((num_inputs / num_channels) ** 0.5)
     if side * side * num_channels != num_inputs:
         raise ValueError(f"FC.0 reads {num_inputs} values, not a square map of {num_channels} channels.")
-    is_official = _ENHANCED_ONLY not in state
     if image_size_px is None:
-        image_size_px = DOWN_SAMPLING * side if is_official and side > 1 else DEFAULT_IMAGE_SIZE_PX
-        image_size_px = max(image_size_px, DOWN_SAMPLING * side)
+        is_full = side > 1 and not is_enhanced(state)  # the official head is pooled to 1 or not at all
+        image_size_px = DOWN_SAMPLING * side if is_full else max(DEFAULT_IMAGE_SIZE_PX, DOWN_SAMPLING * side)
     is_full = image_size_px == DOWN_SAMPLING * side
     return replace(config, image_size_px=image_size_px, head_size=None if is_full else side)
 
@@ -160,7 +165,7 @@ def _up_modules(
 def _translate(state: State, modules: Mapping[str, str], wanted: State) -> dict[str, Tensor]:
     ours = dict(_renamed(state, modules))
     for key in wanted.keys() - ours.keys():
-        ours[key] = _default(key, wanted[key], is_allowed=_ENHANCED_ONLY not in state)
+        ours[key] = _default(key, wanted[key], is_allowed=not is_enhanced(state))
     for key, tensor in ours.items():
         if key not in wanted:
             raise StyleFormatError(f"unknown tensor {key!r}; this is not a network of a known project.")

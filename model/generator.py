@@ -22,19 +22,20 @@ from .blocks import (
     UpLayer,
 )
 from .config import DOWN_SAMPLING, GeneratorConfig, UpSampling
+from .norms import at_least_float32
 
 
 class GeneratorOutput(NamedTuple):
     """What a generator returns."""
 
     image: Tensor
-    """N3HW in [-1, 1]: the stylised picture."""
+    """N3HW in [-1, 1], at least float32: the stylised picture."""
     cam_logits: Tensor
     """Nx2: is this picture of the source domain? From the average and from the maximum."""
     heatmap: Tensor
     """N1hw, h = H / 4: sum of the weighed map's channels, what the CAM head looks at."""
     attention: Tensor | None
-    """NkHW, non-negative, sums to 1 over k: share of each candidate; None without attention masks."""
+    """NkHW, not negative, sums to 1 over k: share of each candidate; None without attention masks."""
 
 
 class Generator(nn.Module):
@@ -90,13 +91,14 @@ class Generator(nn.Module):
             ValueError: the size does not fit.
         """
         self._check_size(image)
-        weighed, cam_logits = self.cam(self.blocks(self.down(image)))
+        # The weights may be of a smaller float type than the picture, which stays as it is.
+        weighed, cam_logits = self.cam(self.blocks(self.down(image.to(self.draw.weight.dtype))))
         weighed = F.relu(weighed)
         gamma, beta = self.head(weighed)
         inner = weighed
         for block in self.adaptive_blocks:
             inner = block(inner, gamma, beta)
-        drawn = torch.tanh(self.draw(self.up(inner)))
+        drawn = torch.tanh(at_least_float32(self.draw(self.up(inner))))
         heatmap = weighed.sum(1, keepdim=True)
         if self.mask_branch is None:
             return GeneratorOutput(drawn, cam_logits, heatmap, None)
@@ -134,7 +136,7 @@ class MaskBranch(nn.Module):
 
     def forward(self, weighed: Tensor) -> Tensor:
         """NChw -> NkHW, H = 4h."""
-        return torch.softmax(self.score(self.up(self.blocks(weighed))), 1)
+        return torch.softmax(at_least_float32(self.score(self.up(self.blocks(weighed)))), 1)
 
 
 def build_generator(config: GeneratorConfig) -> Generator:

@@ -180,7 +180,8 @@ def _mean_and_variance(x: Tensor) -> tuple[Tensor, Tensor]:
     # torch.var_mean is 2 to 5 times slower than this on channels_last CPU tensors (torch 2.14).
     x = at_least_float32(x)
     mean = x.mean((2, 3), keepdim=True)
-    return mean, (x - mean).square().mean((2, 3), keepdim=True)
+    centred = x - mean
+    return mean, centred.mul_(centred).mean((2, 3), keepdim=True)
 
 
 def _affine(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
@@ -189,7 +190,7 @@ def _affine(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
 
 def _unbiased(count: int) -> float:
     """Factor from the biased to the unbiased variance of `count` values."""
-    return count / max(count - 1, 1)
+    return count / (count - 1)
 
 
 def at_least_float32(x: Tensor) -> Tensor:
