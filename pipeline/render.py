@@ -29,8 +29,18 @@ class RenderStats:
     """Crops that were not shown because they were broken."""
     num_pasted: int = 0
     """Face instances that were pasted."""
+    num_frames_pasted: int = 0
+    """Frames into which something was pasted."""
     stage_secs: dict[str, float] = field(default_factory=dict)
     """Seconds spent per stage."""
+
+    def add(self, other: RenderStats) -> None:
+        """Take another chunk in."""
+        self.num_guarded += other.num_guarded
+        self.num_pasted += other.num_pasted
+        self.num_frames_pasted += other.num_frames_pasted
+        for stage, secs in other.stage_secs.items():
+            self.stage_secs[stage] = self.stage_secs.get(stage, 0.0) + secs
 
     def spend(self, stage: str, since: float) -> float:
         """Book the time since `since` (perf_counter) to a stage; return the time now."""
@@ -103,6 +113,7 @@ class ChunkRenderer:
         # Neighbours still need this frame's crops, not its pixels: painting it in place is safe.
         source = here.frame.copy()
         regions = [region for face in here.faces.values() if (region := self._paste(here.frame, window, index, face))]
+        self.stats.num_frames_pasted += bool(regions)
         before = perf_counter()
         self.meter.update(luma8(source), luma8(here.frame), regions, index in self._cuts)
         self.stats.spend("measure", before)

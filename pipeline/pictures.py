@@ -1,0 +1,169 @@
+"""Convert one picture: its faces restyled in place, or, for aligned faces, the whole picture through the generator."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from time import perf_counter
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from alignment.faces import Face
+from alignment.templates import source_to_crop
+from alignment.warp import transform_points
+from model.images import to_pictures, to_tensor
+
+from .errors import PipelineError
+from .inputs import Item
+from .paste import paste_face
+from .plan import Placement
+from .progress import Progress
+from .publish import publish, sha256_of, work_folder, write_text
+from .report import Report
+from .stills import Picture, read_picture, write_picture
+from .studio import Studio
+from .stylist import Stylist
+
+RGB = npt.NDArray[np.uint8]
+
+
+class PictureCanvas:
+    """A still picture with the doors of a video frame: read a region as RGB, paste one."""
+
+    def __init__(self, rgb: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> None:
+        """Args: rgb: HxWx3 uint8 or uint16, changed in place by pasting."""
+        self.pixels = rgb
+        self._top = np.float32(np.iinfo(rgb.dtype).max)
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.pixels.shape[1], self.pixels.shape[0]
+
+    def to_rgb(self, x0: int, y0: int, x1: int, y1: int) -> RGB:
+        """Return a region as HxWx3 uint8."""
+        return self._to_8_bit(self.pixels[y0:y1, x0:x1])
+
+    def thumbnail(self, short_side: int) -> RGB:
+        """Return the whole picture, shrunk if its short side is longer than `short_side`."""
+        width, height = self.size_wh
+        scale = min(1.0, short_side / min(width, height))
+        size_wh = max(1, round(width * scale)), max(1, round(height * scale))
+        return self._to_8_bit(cv2.resize(self.pixels, size_wh, interpolation=cv2.INTER_AREA))
+
+    def paste_rgb(self, x0: int, y0: int, rgb: npt.NDArray[np.float32], mask: npt.NDArray[np.float32]) -> None:
+        """Blend HxWx3 float32 in [0, 255] in; pixels whose mask is 0 stay bit-equal."""
+        part = self.pixels[y0 : y0 + mask.shape[0], x0 : x0 + mask.shape[1]]
+        old = part.astype(np.float32)
+        mixed = old + (rgb * (self._top / 255) - old) * mask[..., None]
+        np.copyto(part, np.clip(np.rint(mixed), 0, self._top).astype(part.dtype), where=mask[..., None] > 0)
+
+    def _to_8_bit(self, pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> RGB:
+        if pixels.dtype == np.uint8:
+            return np.ascontiguousarray(pixels, np.uint8)
+        return np.rint(pixels.astype(np.float32) * (255 / self._top)).astype(np.uint8)
+
+
+def convert_picture(item: Item, studio: Studio, progress: Progress) -> Report:
+    """Convert one picture, publish it and its report.
+
+    Raises:
+        InputError: the picture cannot be read, or not without spoiling it.
+        OutputExistsError: something has the output's name already.
+    """
+    started = perf_counter()
+    progress.start(item.source.name, "picture", 1)
+    picture = read_picture(item.source)
+    report = Report(
+        str(item.source),
+        str(item.output),
+        sha256_of(item.source),
+        studio.style.name,
+        studio.style.sha256,
+        asdict(studio.settings),
+        warnings=list(picture.warnings),
+        frames=1,
+    )
+    if studio.settings.aligned:
+        pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16] = _generate(picture, studio.stylist)
+        report.faces = 1
+    else:
+        pixels = _restyle(picture, studio, report)
+    _describe(report, studio)
+    job = studio.settings.fingerprint(source=report.input_sha256, style=report.style_sha256, output=item.output.name)
+    with work_folder(item.root, job, resume=False) as folder:
+        finished = folder / ("finished" + item.output.suffix)
+        write_picture(finished, picture, pixels)
+        _verify(finished, pixels)
+        report.verified = True
+        publish(finished, item.output, overwrite=studio.settings.overwrite)
+    report.elapsed_secs = round(perf_counter() - started, 3)
+    report.fps = round(1 / max(report.elapsed_secs, 1e-6), 2)
+    write_text(item.report, report.to_json())
+    progress.advance(1, report.faces)
+    return report
+
+
+def _restyle(picture: Picture, studio: Studio, report: Report) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
+    """The picture with its faces restyled; fills the report's counts."""
+    canvas, stylist = PictureCanvas(picture.rgb.copy()), studio.stylist
+    faces = _chosen(studio.finder.find(canvas), studio.settings.faces)
+    placements = [_place(face, i, studio) for i, face in enumerate(faces)]
+    for styled in stylist.stylise(canvas, placements):
+        if styled.styled is None:
+            report.guarded += 1
+            continue
+        mask = stylist.make_mask(styled.source, styled.placement.landmarks) * np.float32(studio.settings.strength)
+        report.faces += paste_face(canvas, styled.styled.astype(np.float32), mask, styled.placement.source_to_crop) is not None
+    report.tracks = len(faces)
+    if not faces:
+        report.warnings.append("No face was found; the picture is as it was.")
+    if studio.settings.compare == "side":
+        return np.concatenate([picture.rgb, canvas.pixels], axis=1)
+    return canvas.pixels
+
+
+def _chosen(faces: list[Face], choice: str) -> list[Face]:
+    """The largest faces first, no more than were asked for."""
+    def area(face: Face) -> float:
+        width, height = face.box_xyxy[2:] - face.box_xyxy[:2]
+        return float(width * height)
+
+    ranked = sorted(faces, key=area, reverse=True)
+    return ranked if choice == "all" else ranked[: int(choice)]
+
+
+def _place(face: Face, index: int, studio: Studio) -> Placement:
+    if face.landmarks is None:
+        raise PipelineError("a face without landmarks cannot be placed.")
+    transform = source_to_crop(face.landmarks, studio.template, studio.stylist.size_px)
+    return Placement(index, transform, transform_points(transform, face.landmarks), 1.0)
+
+
+def _generate(picture: Picture, stylist: Stylist) -> RGB:
+    """The whole picture, taken for an aligned face, through the generator: SxSx3 uint8."""
+    canvas = PictureCanvas(picture.rgb)
+    whole = canvas.to_rgb(0, 0, *canvas.size_wh)
+    shrinks = min(canvas.size_wh) > stylist.size_px
+    size = (stylist.size_px, stylist.size_px)
+    crop = cv2.resize(whole, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    return to_pictures(stylist.engine(to_tensor(crop[None])))[0]
+
+
+def _describe(report: Report, studio: Studio) -> None:
+    """Say what did the work."""
+    engine = studio.engine
+    report.engine, report.device, report.precision = engine.name, str(engine.device), engine.precision
+    report.engine_max_error = engine.max_error
+    if not studio.settings.aligned:
+        report.detector, report.mask = studio.finder.detector.name, studio.mask_name
+        report.landmarks = f"{studio.finder.landmarker.num_landmarks} points"
+
+
+def _verify(path: Path, pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> None:
+    """Read the finished picture back before anyone else can."""
+    shape = read_picture(path).rgb.shape
+    if shape != pixels.shape:
+        raise PipelineError(f"the finished picture came back as {shape} instead of {pixels.shape}; nothing was published.")
