@@ -63,7 +63,8 @@ def fast_precision(device: torch.device) -> str:
 def _has_amx() -> bool:
     # Every CPU with AMX tiles so far multiplies bf16 in them. The query has no public name yet (torch 2.14).
     query = getattr(torch.cpu, "_is_amx_tile_supported", None)
-    return bool(query is not None and query() and torch.backends.mkldnn.is_available())
+    has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return bool(query is not None and query() and has_onednn)
 
 
 def _best_device() -> str:

@@ -15,3 +15,7 @@ class StyleFormatError(ModelError):
 
 class DeviceError(ModelError):
     """The device, engine or precision asked for is not there."""
+
+
+class ExportError(ModelError):
+    """The exported network is of an unknown format or does not give what the style gives."""

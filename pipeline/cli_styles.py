@@ -1,0 +1,184 @@
+"""The `styles` commands: list, show, import, export. They print what model/ knows and change nothing themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .errors import OutputExistsError
+
+if TYPE_CHECKING:
+    from model import GeneratorConfig, StyleCard, StyleInfo
+
+_overwrite = click.option("--overwrite", is_flag=True, help="Replace the file if it is there already.")
+
+
+@click.group()
+def styles() -> None:
+    """Look at, import and export styles.
+
+    A style is one .safetensors file: a generator and everything needed to use it. More styles are found by name in
+    the folder that UGATIT_STYLE_DIR names.
+    """
+
+
+@styles.command("list")
+@click.pass_context
+def list_command(context: click.Context) -> None:
+    """List the styles that can be used by name."""
+    from model import list_styles
+
+    infos = list_styles()
+    if _wants_json(context):
+        _echo_json({"styles": [_info_record(info) for info in infos]})
+    elif infos:
+        _print_table(infos)
+    else:
+        click.echo("No styles. Put .safetensors style files into the folder that UGATIT_STYLE_DIR names.")
+
+
+@styles.command("show")
+@click.argument("name")
+@click.pass_context
+def show_command(context: click.Context, name: str) -> None:
+    """Show all about one style: NAME from the list, or a style file."""
+    from model import find_style, load_style
+    from model.summary import count_parameters
+
+    style = load_style(name)
+    parts = count_parameters(style.config)
+    record = {"name": style.name, "path": str(find_style(name)), "sha256": style.sha256, **_card_record(style.card)}
+    record |= {"config": dataclasses.asdict(style.config), "parameters": sum(parts.values()),
+               "parameters_by_part": parts}
+    if _wants_json(context):
+        _echo_json(record)
+    else:
+        _print_record(record)
+
+
+@styles.command("import")
+@click.argument("checkpoint", type=click.Path(path_type=Path), metavar="CKPT")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE",
+              help="Style file to write, NAME.safetensors.")
+@click.option("--network", type=click.Choice(["auto", "genA2B_ema", "genA2B"]), default="auto", show_default=True,
+              help="Which generator of the checkpoint; auto prefers the averaged one.")
+@click.option("--image-size", "image_size_px", type=click.IntRange(8, 4096), metavar="PX",
+              help="Side of the crops it was trained on.  [default: told by a full head, else 256]")
+@click.option("--name", help="What the style is called in reports.  [default: the name of FILE]")
+@click.option("--description", help="One sentence: what the result looks like.")
+@click.option("--template", help="Crop template it was trained with: head or tight.  [default: by project]")
+@click.option("--licence", help="Licence of the weights.  [default: unknown]")
+@_overwrite
+@click.pass_context
+def import_command(context: click.Context, /, checkpoint: Path, output: Path, network: str,
+                   image_size_px: int | None, name: str | None, overwrite: bool, **card_fields: str | None) -> None:
+    """Turn a checkpoint of U-GAT-IT into a style file.
+
+    Reads .pt and .pth files of znxlwm/UGATIT-pytorch and zheng-yuwei/enhanced-UGATIT; finds the architecture itself,
+    and refuses files that would run code.
+
+    \b
+    Example:
+      styles import selfie2anime_params_latest.pt -o anime.safetensors --licence "ask the author"
+    """  # noqa: D301 (click wants the control character)
+    from model import import_checkpoint
+
+    _refuse_existing(output, overwrite)
+    _check_template(card_fields["template"])
+    style = import_checkpoint(checkpoint, network, image_size_px=image_size_px)
+    given: dict[str, Any] = {key: text for key, text in card_fields.items() if text is not None}
+    card = dataclasses.replace(style.card, **given)
+    style = dataclasses.replace(style, name=name or output.stem, card=card)
+    style.save(output)
+    record = {"name": style.name, "path": str(output), "provenance": card.provenance,
+              "config": dataclasses.asdict(style.config)}
+    if _wants_json(context):
+        _echo_json(record)
+    else:
+        click.echo(f"Wrote {str(output)!r}: {_architecture(style.config)}. Try: convert INPUT --style {output}")
+
+
+@styles.command("export")
+@click.argument("name")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE", help="File to write.")
+@click.option("--format", "file_format", type=click.Choice(["torchscript", "pt2"]), default="torchscript",
+              show_default=True, help="TorchScript, or the archive of torch.export.")
+@_overwrite
+@click.pass_context
+def export_command(context: click.Context, name: str, output: Path, file_format: str, overwrite: bool) -> None:
+    """Write the generator of style NAME for other programs; the written file is checked against the style."""
+    from model import load_style
+    from model.export import export_style
+
+    _refuse_existing(output, overwrite)
+    style = load_style(name)
+    error = export_style(style, output, file_format)
+    size_px = style.config.image_size_px
+    if _wants_json(context):
+        _echo_json({"name": style.name, "path": str(output), "format": file_format, "max_error": error,
+                    "input_shape": ["N", 3, size_px, size_px]})
+    else:
+        click.echo(f"Wrote {str(output)!r}: N x 3 x {size_px} x {size_px} in [-1, 1], off by {error:.1g} at most.")
+
+
+def _wants_json(context: click.Context) -> bool:
+    return bool(getattr(context.find_root().obj, "json", False))
+
+
+def _echo_json(record: dict[str, Any]) -> None:
+    click.echo(json.dumps(record, ensure_ascii=False))
+
+
+def _refuse_existing(output: Path, overwrite: bool) -> None:
+    if output.exists() and not overwrite:
+        raise OutputExistsError(f"{str(output)!r} is there already; choose another --output or add --overwrite.")
+
+
+def _check_template(name: str | None) -> None:
+    from alignment.templates import TEMPLATES
+
+    if name is not None and name not in TEMPLATES:
+        raise click.BadParameter(f"{name!r} is none of {', '.join(TEMPLATES)}.", param_hint="--template")
+
+
+def _info_record(info: StyleInfo) -> dict[str, Any]:
+    from model.summary import count_parameters
+
+    return {"name": info.name, "path": str(info.path), "built_in": info.is_built_in,
+            "size_bytes": info.path.stat().st_size, "parameters": sum(count_parameters(info.config).values()),
+            **_card_record(info.card)}
+
+
+def _card_record(card: StyleCard) -> dict[str, Any]:
+    return {field.name: getattr(card, field.name) for field in dataclasses.fields(card)}
+
+
+def _architecture(config: GeneratorConfig) -> str:
+    head = "full head" if config.head_size is None else f"light head of {config.head_size}"
+    masks = f", {config.num_masks} attention masks" if config.num_masks else ""
+    return (f"{config.base_channels} base channels, {config.num_blocks} blocks, {head}{masks}, "
+            f"{config.image_size_px} px")
+
+
+def _print_table(infos: list[StyleInfo]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("Name", "Crop", "Architecture", "Licence", "Description", box=None, pad_edge=False)
+    for info in infos:
+        crop = f"{info.card.template} {info.card.crop_size_px} px"
+        table.add_row(info.name, crop, _architecture(info.config), info.card.licence, info.card.description)
+    Console(markup=False, highlight=False).print(table)
+
+
+def _print_record(record: dict[str, Any], indent: str = "") -> None:
+    for key, value in record.items():
+        if isinstance(value, dict):
+            click.echo(f"{indent}{key}:")
+            _print_record(value, indent + "  ")
+        else:
+            click.echo(f"{indent}{key}: {value}")
