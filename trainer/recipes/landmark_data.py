@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -167,9 +167,17 @@ def _shrink(face: LabelledFace) -> LabelledFace:
                    nearby=move(face.nearby))
 
 
+def held_out_names(names: Iterable[str], num_portraits: int = 20, num_faces: int = 100) -> frozenset[str]:
+    """The names held out of training: of each set the first by SHA-256, so that they do not change with the others."""
+    ranked = sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+    portraits = [name for name in ranked if name.startswith("portraits/")]
+    faces = [name for name in ranked if name.startswith("faces/")]
+    return frozenset(portraits[:num_portraits] + faces[:num_faces])
+
+
 def split_faces(faces: Sequence[LabelledFace], num_portraits: int = 20,
                 num_faces: int = 100) -> tuple[list[LabelledFace], list[LabelledFace]]:
-    """Hold faces out of training: the first of each set by the SHA-256 of their names.
+    """Hold the faces of `held_out_names` out of training.
 
     A training face whose aligned thumbnail nearly equals a held-out one (the same picture at another size) is left
     out of both. The same made-up person in another picture cannot be told apart from a likeness and stays.
@@ -177,12 +185,8 @@ def split_faces(faces: Sequence[LabelledFace], num_portraits: int = 20,
     Returns:
         (training, held out).
     """
-    held: list[LabelledFace] = []
-    for group, count in (("portraits", num_portraits), ("faces", num_faces)):
-        members = [face for face in faces if face.group == group]
-        members.sort(key=lambda face: hashlib.sha256(face.name.encode()).hexdigest())
-        held += members[:count]
-    names = {face.name for face in held}
+    names = held_out_names([face.name for face in faces], num_portraits, num_faces)
+    held = [face for face in faces if face.name in names]
     rest = [face for face in faces if face.name not in names]
     if not held or not rest:
         return rest, held

@@ -89,7 +89,7 @@ def _noise(region: Picture, rng: np.random.Generator) -> Picture:
     sigma, is_grey = rng.uniform(2, 18), rng.random() < 0.5
     noise = np.empty(region.shape[:2] if is_grey else region.shape, np.int16)
     cv2.setRNGSeed(int(rng.integers(1 << 30)))
-    cv2.randn(noise, np.zeros(4), np.full(4, sigma))
+    cv2.randn(noise, np.zeros((4, 1)), np.full((4, 1), sigma))
     noise = np.repeat(noise[..., None], 3, axis=2) if is_grey else noise
     return np.asarray(cv2.add(region, noise, dtype=cv2.CV_8U), np.uint8)
 

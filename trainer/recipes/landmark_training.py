@@ -79,12 +79,13 @@ def landmark_losses(output: LandmarkOutput, batch: Batch, weights: LossWeights) 
     """
     has_face = batch.presence > 0.5
     predicted, target = output.landmarks[has_face], batch.landmarks[has_face]
-    predicted_five, target_five = _five(predicted), _five(target)
+    target_five = _five(target)
     scale = _face_scale(target_five)[:, None, None]
+    five_errors = _smooth_l1(_five(predicted) - target_five, scale)
     errors = _smooth_l1(predicted - target, scale).mean(-1)
     losses = {
-        "landmarks": (errors * _point_weights()).mean(),
-        "five": _smooth_l1(predicted_five - target_five, scale).mean(),
+        "landmarks": (errors * _point_weights()).sum() / max(errors.numel(), 1),
+        "five": five_errors.sum() / max(five_errors.numel(), 1),
         "presence": F.binary_cross_entropy_with_logits(output.presence_logits, batch.presence),
     }
     losses["total"] = losses["landmarks"] + weights.five * losses["five"] + weights.presence * losses["presence"]

@@ -14,11 +14,12 @@ from pathlib import Path
 import click
 import cv2
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from alignment.detectors import build_detector
 from alignment.landmark_net import ROI_SIZE_PX, LandmarkNet
 from alignment.landmarks import load_landmark_predictor
+from trainer.errors import TrainingDataError
 
 from .landmark_data import LabelledFace, load_faces, split_faces
 from .landmark_evaluation import evaluate_landmarks, evaluate_presence
@@ -51,18 +52,23 @@ _logger = logging.getLogger(__name__)
               help="Portraits held out of training.")
 @click.option("--hold-faces", default=100, show_default=True, type=click.IntRange(0),
               help="Faces held out of training.")
+@click.option("--presence-regions", default=2000, show_default=True, type=click.IntRange(1),
+              help="Regions with and without a face that the presence score is measured on.")
 def main(data: Path, run_dir: Path, steps: int, batch_size: int, seed: int, threads: int, hold_portraits: int,
-         hold_faces: int) -> None:
+         hold_faces: int, presence_regions: int) -> None:
     """Train the built-in landmark network on DATA, a folder that holds portraits/ and faces/ with their labels."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
     config = LandmarkTrainingConfig(steps=steps, batch_size=batch_size, seed=seed)
-    training, held = split_faces(load_faces(data), hold_portraits, hold_faces)
+    try:
+        training, held = split_faces(load_faces(data), hold_portraits, hold_faces)
+    except TrainingDataError as error:
+        raise click.ClickException(str(error)) from error
     network = train_landmarks(training, run_dir, config)
     export_weights(network, run_dir / _WEIGHTS_NAME)
     whole = load_faces(data, names={face.name for face in held}, is_shrunk=False)
-    measure(run_dir, whole)
+    measure(run_dir, whole, presence_regions)
 
 
 def export_weights(network: LandmarkNet, path: Path) -> None:
@@ -70,15 +76,15 @@ def export_weights(network: LandmarkNet, path: Path) -> None:
     folded = copy.deepcopy(network).fold_norms()
     tensors = {name: tensor.half().contiguous() for name, tensor in folded.state_dict().items()}
     partial = path.with_suffix(".partial")
-    save_file(tensors, partial, metadata=_PROVENANCE)
+    partial.write_bytes(save(tensors, metadata=_PROVENANCE))
     partial.replace(path)
 
 
-def measure(run_dir: Path, held: list[LabelledFace]) -> None:
+def measure(run_dir: Path, held: list[LabelledFace], presence_regions: int) -> None:
     """Measure the exported weights on held-out faces (whole pictures) and write figures.json beside them."""
     predictor = load_landmark_predictor(run_dir / _WEIGHTS_NAME)
     errors = evaluate_landmarks(predictor, held, build_detector("hog"))
-    figures = {"errors": errors, "presence": vars(evaluate_presence(predictor, held))}
+    figures = {"errors": errors, "presence": vars(evaluate_presence(predictor, held, presence_regions))}
     text = json.dumps(figures, indent=2)
     (run_dir / "figures.json").write_text(text, encoding="utf-8")
     _logger.info("Held-out figures: %s", text)
