@@ -2,6 +2,7 @@
 
 from .bisenet import BiSeNet, BiSeNetOutput
 from .errors import FaceSegError, ParserUnavailableError, ParserWeightsError, UnknownPartGroupError
+from .head_mask import box_mask, landmark_head_mask
 from .parser import FaceParser, load_face_parser
 from .parts import PART_GROUPS, FacePart, part_group
 
@@ -15,6 +16,8 @@ __all__ = [
     "ParserUnavailableError",
     "ParserWeightsError",
     "UnknownPartGroupError",
+    "box_mask",
+    "landmark_head_mask",
     "load_face_parser",
     "part_group",
 ]
