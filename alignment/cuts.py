@@ -19,6 +19,8 @@ _SHORT_SIDE_PX = 36
 """Pictures are compared at this size: large enough for where things are, small enough for noise to vanish."""
 _MEMORY_FRAMES = 4
 """How many pictures back a picture may resemble: what a flash of so many frames hides is no new scene."""
+_MIN_RESPONSE = 0.25
+"""Peak of the phase correlation (0 to 1) above which two pictures are taken as shifted against each other."""
 _ACTIVITY_FRAMES = 8
 """Over how many frames the usual change is taken."""
 
@@ -27,7 +29,7 @@ class CutDetector:
     """Tells for each picture of a stream whether it starts a new scene."""
 
     def __init__(
-        self, *, min_change: float = 0.45, min_mean_difference: float = 8.0, min_ratio: float = 2.5
+        self, *, min_change: float = 0.35, min_mean_difference: float = 8.0, min_ratio: float = 2.5
     ) -> None:
         """Start before the first picture.
 
@@ -46,29 +48,31 @@ class CutDetector:
         """Take the next picture.
 
         Args:
-            thumbnail: HxW uint8 grey, always of one size; 64 px on the short side is plenty.
+            thumbnail: HxW uint8 grey; 64 px on the short side is plenty.
 
         Returns:
-            True where this picture starts a new scene; False for the first of all.
+            True where this picture starts a new scene; False for the first of all. Another size is a new scene.
         """
         picture = _prepare(thumbnail)
-        if not self._before:
-            self._before.append(picture)
+        if not _has_structure(picture):
             return False
+        if not self._before or self._before[-1].shape != picture.shape:
+            return self._start_anew(picture)
         change = min(_change(before, picture) for before in self._before)
-        is_cut = self._is_cut(change, picture)
-        if is_cut:
-            self._before.clear()
-            self._activity.clear()
-        else:
-            self._activity.append(change)
-        if _has_structure(picture):
-            self._before.append(picture)
-        return is_cut
+        if self._is_cut(change, picture):
+            return self._start_anew(picture)
+        self._activity.append(change)
+        self._before.append(picture)
+        return False
+
+    def _start_anew(self, picture: _Picture) -> bool:
+        is_first = not self._before
+        self._before.clear()
+        self._activity.clear()
+        self._before.append(picture)
+        return not is_first
 
     def _is_cut(self, change: float, picture: _Picture) -> bool:
-        if not _has_structure(picture) or not _has_structure(self._before[-1]):
-            return False
         usual = float(np.median(self._activity)) if self._activity else 0.0
         difference = min(float(np.abs(before - picture).mean()) for before in self._before)
         is_large = change >= self._min_change and difference >= self._min_mean_difference
@@ -94,17 +98,22 @@ def _change(before: _Picture, picture: _Picture) -> float:
     if still < 0.1:
         return still
     window = cv2.createHanningWindow((picture.shape[1], picture.shape[0]), cv2.CV_32F)
-    (dx, dy), _ = cv2.phaseCorrelate(before, picture, window)
-    return min(still, _decorrelation(*_overlap(before, picture, round(dx), round(dy))))
+    # On products, not on the pictures: given the window as an argument, OpenCV 5 writes into its inputs.
+    (shift_x, shift_y), response = cv2.phaseCorrelate(before * window, picture * window)
+    if response < _MIN_RESPONSE:
+        return still
+    return min(still, _change_after_shift(before, picture, round(shift_x), round(shift_y)))
 
 
-def _overlap(before: _Picture, picture: _Picture, dx: int, dy: int) -> tuple[_Picture, _Picture]:
-    """Cut out of both pictures what both show, if the second is the first moved by (dx, dy) pixels."""
+def _change_after_shift(before: _Picture, picture: _Picture, dx: int, dy: int) -> float:
+    """The change, if the picture is the one before moved by (dx, dy) pixels; what came into view counts as change."""
     height, width = picture.shape
-    if abs(dx) > width * 0.6 or abs(dy) > height * 0.6:
-        return before, picture
     x0, x1, y0, y1 = max(dx, 0), width + min(dx, 0), max(dy, 0), height + min(dy, 0)
-    return before[y0 - dy : y1 - dy, x0 - dx : x1 - dx], picture[y0:y1, x0:x1]
+    share = max(x1 - x0, 0) * max(y1 - y0, 0) / (height * width)
+    if share < 0.3:
+        return 1.0
+    both = before[y0 - dy : y1 - dy, x0 - dx : x1 - dx], picture[y0:y1, x0:x1]
+    return 1.0 - share * (1.0 - _decorrelation(*both))
 
 
 def _decorrelation(a: _Picture, b: _Picture) -> float:

@@ -18,29 +18,27 @@ Floats = npt.NDArray[np.float64]
 
 _WINDOW_FRAMES = (2.5, 4.0, 6.5, 10.0, 16.0, 25.0, 40.0)
 """Half widths tried, in median frame durations."""
-_CONFIDENCE = 2.0
+_CONFIDENCE = 1.7
 """Half width of the confidence intervals in standard errors: less keeps more motion, more takes more noise."""
 _MIN_FIT_FRAMES = 4
 """Frames a window needs: a quadratic through three would only repeat them."""
 
 
 def smooth_series(
-    values: Floats, times_secs: Floats, is_known: npt.NDArray[np.bool_], max_window_secs: float
+    values: Floats, times_secs: Floats, is_known: npt.NDArray[np.bool_], noise: Floats, max_window_secs: float
 ) -> Floats:
     """Smooth C series over T times, each by itself.
 
     Args:
-        values: (T, C) float64, white noise of unknown size in each series.
+        values: (T, C) float64.
         times_secs: (T,) strictly ascending.
         is_known: (T,) False where a value is only a guess; it is replaced by what its neighbours say.
+        noise: (C,) standard deviation of the white noise on each series.
         max_window_secs: half width of the widest window.
 
     Returns:
         (T, C) float64.
     """
-    if is_known.sum() < _MIN_FIT_FRAMES:
-        return values
-    noise = estimate_noise(values[is_known], times_secs[is_known])
     fits, errors = [values], [np.where(is_known, 1.0, np.inf)]
     for half_width in _half_widths(times_secs, max_window_secs):
         weights, error, is_fitted = _quadratic_weights(times_secs, is_known, half_width)

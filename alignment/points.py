@@ -1,8 +1,8 @@
 """The landmark sets this room knows, and the five points every aligner needs.
 
-Landmarks are Kx2 float32 (x, y). K tells the set: 152 (`mesh`, the built-in network: a subset of the 478-point canonical
-face mesh of MediaPipe), 68 (iBUG 300-W order, as FAN predicts) or 5 (detectors). "Left" and "right" in the names are the
-person's own, so the right eye stands left in an unmirrored picture.
+Landmarks are Kx2 float32 (x, y). K tells the set: 152 (`mesh`, the built-in network: a subset of the 478-point
+canonical face mesh of MediaPipe), 68 (iBUG 300-W order, as FAN predicts) or 5 (detectors). "Left" and "right" in the
+names are the person's own, so the right eye stands left in an unmirrored picture.
 """
 
 from __future__ import annotations

@@ -22,6 +22,11 @@ BORDERS = {
 }
 """What stands outside the frame: its edge pixels drawn out (default), its mirror picture, or one value."""
 
+_SAMPLES_PER_PIXEL = 0.75
+"""Samples per source pixel (along a side) below which the grid is made finer: a bilinear sample spans two pixels."""
+_MAX_FACTOR = 16
+"""Finest grid, in samples per crop pixel along a side: bounds time and memory."""
+
 
 class SimilarityParams(NamedTuple):
     """A similarity transform as four numbers that may be averaged and filtered."""
@@ -40,13 +45,14 @@ def warp_crop(
     image: npt.NDArray[Any],
     source_to_crop: Points,
     size_px: int,
+    *,
     border: str = "replicate",
     border_value: float = 0.0,
 ) -> npt.NDArray[Any]:
     """Cut a square crop out of a picture.
 
     Where the crop is smaller than what it shows, each of its pixels is the mean over its footprint: the crop
-    is sampled on a grid k times as fine and averaged, with k such that no source pixel is skipped.
+    is sampled on a grid k times as fine and averaged, with k such that hardly a source pixel is skipped.
 
     Args:
         image: HxW or HxWxC (C to 4), uint8, uint16, float32 or float64.
@@ -60,7 +66,7 @@ def warp_crop(
     """
     linear = np.asarray(source_to_crop, np.float64)[:, :2]
     scale = math.sqrt(abs(float(np.linalg.det(linear))))
-    factor = max(1, math.ceil(1.0 / max(scale, 1e-6) - 0.5))
+    factor = min(max(1, math.ceil(_SAMPLES_PER_PIXEL / max(scale, 1e-6))), _MAX_FACTOR)
     # Pixel centre x of the crop is at (x + 0.5) * factor - 0.5 of the finer grid.
     to_fine = np.array([[factor, 0.0, (factor - 1) / 2], [0.0, factor, (factor - 1) / 2]])
     fine = cv2.warpAffine(
