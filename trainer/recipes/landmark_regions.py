@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from alignment.landmarks import roi_from_landmarks
-from alignment.points import Points, five_points
+from alignment.points import MESH, Points, five_points
 from alignment.warp import compose, transform_points
 
 from .landmark_data import MIRROR, LabelledFace, Picture
@@ -81,7 +81,7 @@ class RegionSampler:
 
     def __init__(self, faces: Sequence[LabelledFace], config: RegionConfig,
                  faceless: Sequence[str] = FACELESS_IN_TRAINING) -> None:
-        """Prepare to draw from `faces` (turned heads and portraits more often than their share) and `faceless`."""
+        """Prepare to draw from `faces` (rare poses and faces more often than their share) and `faceless`."""
         self.faces, self.config = faces, config
         weights = np.array([_weight(face) for face in faces])
         self._chances = np.cumsum(weights / weights.sum())
@@ -155,11 +155,17 @@ def faceless_picture(name: str) -> Picture:
 
 
 def _weight(face: LabelledFace) -> float:
+    """How often a face is drawn: 1 for a calm frontal one, up to 7 for what the pictures show seldom."""
     five = five_points(face.landmarks)
-    eyes = float(np.linalg.norm(five[1] - five[0]))
-    height = float(np.linalg.norm(five[3:].mean(0) - five[:2].mean(0)))
-    turned = float(np.clip((0.85 - eyes / max(height, 1e-6)) / 0.15, 0, 2))
-    return (1.5 if face.group == "portraits" else 1.0) + turned
+    height = max(float(np.linalg.norm(five[3:].mean(0) - five[:2].mean(0))), 1e-6)
+    lips = face.landmarks[MESH["lips_inner"]]
+    mouth_gap = float(np.linalg.norm(lips[5] - lips[15])) / height
+    eye_gap = max(float(np.linalg.norm(eye[4] - eye[12])) for eye in (
+        face.landmarks[MESH["right_eye"]], face.landmarks[MESH["left_eye"]])) / height
+    is_turned = np.clip((0.85 - float(np.linalg.norm(five[1] - five[0])) / height) / 0.15, 0, 2)
+    is_open_mouthed = np.clip((mouth_gap - 0.08) / 0.15, 0, 2.5)
+    is_blinking = np.clip((0.12 - eye_gap) / 0.03, 0, 1.5)
+    return float((1.5 if face.group == "portraits" else 1.0) + is_turned + is_open_mouthed + is_blinking)
 
 
 def _about_centre(size: int, angle: float, scale_xy: _Floats, shift: _Floats) -> _Floats:
