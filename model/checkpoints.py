@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,9 @@ def _read_tensors(path: Path) -> Mapping[str, Any]:
     if path.is_dir():
         raise StyleFormatError("it is a folder; name a .pt file inside.")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of its reader's limits; we tell what failed
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
         reason = str(error).strip().split("\n", 1)[0]
         raise StyleFormatError("it is damaged, no PyTorch checkpoint, or holds more than tensors and would have "

@@ -65,8 +65,8 @@ class Style:
     """Architecture of the generator."""
     generator: Generator
     """The network; in evaluation mode and float32 when it comes from a file."""
-    file_sha256: str | None = None
-    """SHA-256 of the file it was loaded from; None for one that was made in memory."""
+    file_sha256: str | None = field(default=None, init=False)
+    """SHA-256 of the file it was loaded from; None for one that was made in memory, by `replace` too."""
 
     @property
     def sha256(self) -> str:
@@ -134,8 +134,9 @@ def read_style(path: str | os.PathLike[str]) -> Style:
         generator = build_generator(header.config)
     _check_tensors(path, tensors, generator.state_dict())
     generator.load_state_dict({key: tensor.float() for key, tensor in tensors.items()}, assign=True)
-    digest = hashlib.sha256(content).hexdigest()
-    return Style(header.name, header.card, header.config, generator.eval(), digest)
+    style = Style(header.name, header.card, header.config, generator.eval())
+    object.__setattr__(style, "file_sha256", hashlib.sha256(content).hexdigest())
+    return style
 
 
 def read_header(path: str | os.PathLike[str]) -> StyleHeader:
