@@ -113,7 +113,7 @@ def _change_after_shift(before: _Picture, picture: _Picture, dx: int, dy: int) -
     if share < 0.3:
         return 1.0
     both = before[y0 - dy : y1 - dy, x0 - dx : x1 - dx], picture[y0:y1, x0:x1]
-    return 1.0 - share * (1.0 - _decorrelation(*both))
+    return float(1.0 - share * (1.0 - _decorrelation(*both)))
 
 
 def _decorrelation(a: _Picture, b: _Picture) -> float:

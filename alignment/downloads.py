@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 
-from .errors import DetectorUnavailableError, WeightsError
+from .errors import AlignmentError, DetectorUnavailableError, WeightsError
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +44,8 @@ class PublicWeights:
     """The back end that reads it, for messages."""
     instead: str
     """What to do without it, for messages: "use ...", a clause."""
+    error: type[AlignmentError] = DetectorUnavailableError
+    """Raised where the file cannot be had."""
 
 
 def cache_dir() -> Path:
@@ -71,12 +73,12 @@ def find_weights(weights: PublicWeights, explicit: Path | None = None) -> Path |
         The file, or None where there is none.
 
     Raises:
-        DetectorUnavailableError: the file the user named does not exist.
+        AlignmentError: the file the user named does not exist (of the type `weights.error`).
         WeightsError: the file in the cache is not the published one.
     """
     if explicit is not None:
         if not explicit.is_file():
-            raise DetectorUnavailableError(f"there is no weights file '{explicit}' for '{weights.used_by}'.")
+            raise weights.error(f"there is no weights file '{explicit}' for '{weights.used_by}'.")
         return explicit
     for folder in (cache_dir(), _torch_cache_dir()):
         path = folder / weights.file_name
@@ -95,7 +97,7 @@ def fetch_weights(weights: PublicWeights, explicit: Path | None = None, *, allow
         allow_download: False stays offline.
 
     Raises:
-        DetectorUnavailableError: they are not here and cannot be downloaded; the message says what to do.
+        AlignmentError: they are not here and cannot be downloaded; of the type `weights.error`, and says what to do.
         WeightsError: what was found or downloaded is not the published file.
     """
     found = find_weights(weights, explicit)
@@ -148,8 +150,8 @@ def _check(path: Path, weights: PublicWeights) -> None:
         )
 
 
-def _unavailable(weights: PublicWeights, reason: str) -> DetectorUnavailableError:
-    return DetectorUnavailableError(
+def _unavailable(weights: PublicWeights, reason: str) -> AlignmentError:
+    return weights.error(
         f"the weights of '{weights.used_by}' are not on this machine and could not be downloaded ({reason}). "
         f"Download '{weights.url}' elsewhere and save it as '{cache_dir() / weights.file_name}', or {weights.instead}."
     )

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .downloads import PublicWeights, fetch_weights
-from .errors import DetectorUnavailableError
+from .errors import LandmarkerUnavailableError
 from .face_alignment_backend import weights_errors
 from .landmarks import LandmarkResult
 from .points import Points
@@ -26,6 +26,7 @@ WEIGHTS = PublicWeights(
     num_bytes=95_600_000,
     used_by="fan",
     instead="use the built-in landmarks 'mesh', which need none",
+    error=LandmarkerUnavailableError,
 )
 """2D-FAN-4; BSD-3-Clause package, weights as published: https://github.com/1adrianb/face-alignment"""
 
@@ -54,7 +55,7 @@ class FanPredictor:
             allow_download: False stays offline.
 
         Raises:
-            DetectorUnavailableError: face-alignment is not installed, or the weights cannot be had.
+            LandmarkerUnavailableError: face-alignment is not installed, or the weights cannot be had.
             WeightsError: the file is not a 2D-FAN-4.
         """
         self._network = _load_network(fetch_weights(WEIGHTS, weights, allow_download=allow_download), device)
@@ -90,7 +91,7 @@ def _load_network(path: Path, device: str) -> Any:
     try:
         from face_alignment.models import FAN
     except ImportError as error:
-        raise DetectorUnavailableError(
+        raise LandmarkerUnavailableError(
             f"the landmarks 'fan' need the face-alignment package, which cannot be imported ({error}). "
             "Install it with: pip install face-alignment"
         ) from error
