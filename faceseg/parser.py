@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -99,8 +100,8 @@ def find_weights(weights: Path | None = None) -> Path:
     Raises:
         ParserUnavailableError: there is no file; the message says where to get it and where to put it.
     """
-    named = weights or (Path(os.environ[WEIGHTS_VARIABLE]) if os.environ.get(WEIGHTS_VARIABLE) else None)
-    path = named or cache_folder() / WEIGHTS_NAME
+    named = weights or os.environ.get(WEIGHTS_VARIABLE)
+    path = Path(named).expanduser() if named else cache_folder() / WEIGHTS_NAME
     if path.is_file():
         return path
     raise ParserUnavailableError(
@@ -109,8 +110,19 @@ def find_weights(weights: Path | None = None) -> Path:
 
 
 def cache_folder() -> Path:
-    """Return the folder in the user's cache where downloaded weights are looked for; it need not exist."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ugatit-pipeline"
+    """Return the user's cache, the same one alignment/ keeps its weights in; it need not exist.
+
+    UGATIT_CACHE, else the platform's cache folder.
+    """
+    if os.environ.get("UGATIT_CACHE"):
+        return Path(os.environ["UGATIT_CACHE"]).expanduser()
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "ugatit-pipeline"
 
 
 def load_face_parser(weights: Path | None = None, device: str | torch.device = "cpu") -> FaceParser:
