@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .devices import PRECISIONS, choose_device, choose_precisions
+from .errors import DeviceError
 from .generator import Generator
 from .style import Style
 
@@ -88,10 +89,27 @@ class TorchEngine:
         if crops.ndim != 4 or crops.shape[1] != 3:
             raise ValueError(f"crops are of shape {tuple(crops.shape)}, expected N3HW.")
         output = torch.empty_like(crops, dtype=torch.float32)
-        for start in range(0, len(crops), self.batch_size):
+        start = 0
+        while start < len(crops):
             batch = crops[start:start + self.batch_size]
-            output[start:start + self.batch_size] = self._network(batch.to(self.device)).image
+            image = self._run(batch.to(self.device))
+            if image is None:
+                self.batch_size = max(len(batch) // 2, 1)
+                continue
+            output[start:start + len(batch)] = image
+            start += len(batch)
         return output
+
+    def _run(self, batch: Tensor) -> Tensor | None:
+        """Stylise a batch; None where the device's memory is too small for it."""
+        try:
+            image: Tensor = self._network(batch).image
+        except torch.OutOfMemoryError:
+            if len(batch) == 1:
+                raise
+            logger.warning("A batch of %d crops is too large for %s; going on in halves.", len(batch), self.device)
+            return None
+        return image
 
 
 def load_engine(style: Style, *, device: str = "auto", precision: str = "auto") -> TorchEngine:
@@ -104,7 +122,7 @@ def load_engine(style: Style, *, device: str = "auto", precision: str = "auto") 
             `MAX_ERROR_LEVELS` of fp32.
 
     Raises:
-        DeviceError: there is no such device or precision.
+        DeviceError: there is no such device or precision, or it does not work.
     """
     chosen = choose_device(device)
     candidates = choose_precisions(precision, chosen)
@@ -114,14 +132,21 @@ def load_engine(style: Style, *, device: str = "auto", precision: str = "auto") 
         return reference
     wanted = reference(crop)
     for candidate in candidates:
+        is_last = candidate == candidates[-1]
         engine = TorchEngine(style.generator, device=chosen, precision=candidate)
-        engine.max_error, engine.psnr_db = compare(engine(crop), wanted)
+        try:
+            engine.max_error, engine.psnr_db = compare(engine(crop), wanted)
+        except RuntimeError as error:  # what a driver or a kernel refuses shows only when it runs
+            if is_last:
+                raise DeviceError(f"{candidate} does not work on {engine.device}: {error}") from error
+            logger.warning("%s does not work on %s (%s); fp32 is used instead.", candidate, engine.device, error)
+            continue
         if engine.psnr_db >= MIN_PSNR_DB and engine.max_error <= MAX_ERROR_LEVELS:
             break
         logger.warning(
             "Style %r in %s on %s differs from fp32 by up to %.1f of 255 levels (%.1f dB)%s.",
             style.name, candidate, engine.device, engine.max_error, engine.psnr_db,
-            "; fp32 is used instead" if candidate != candidates[-1] else "",
+            "" if is_last else "; fp32 is used instead",
         )
     return engine
 

@@ -21,7 +21,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from .config import GeneratorConfig
+from .config import DOWN_SAMPLING, GeneratorConfig
 from .errors import StyleFormatError
 from .generator import Generator, build_generator
 
@@ -67,6 +67,9 @@ class Style:
     """The network; in evaluation mode and float32 when it comes from a file."""
     file_sha256: str | None = field(default=None, init=False)
     """SHA-256 of the file it was loaded from; None for one that was made in memory, by `replace` too."""
+
+    def __post_init__(self) -> None:
+        _check_crop_size(self.card, self.config)
 
     @property
     def sha256(self) -> str:
@@ -177,7 +180,16 @@ def _parse_header(header: Mapping[str, Any], fallback_name: str) -> StyleHeader:
     # A card may gain fields; a configuration with unknown fields would build another network.
     known = {f.name for f in dataclasses.fields(StyleCard)}
     card = StyleCard(**{key: value for key, value in header["card"].items() if key in known})
-    return StyleHeader(str(header["name"] or fallback_name), GeneratorConfig(**header["config"]), card)
+    config = GeneratorConfig(**header["config"])
+    _check_crop_size(card, config)
+    return StyleHeader(str(header["name"] or fallback_name), config, card)
+
+
+def _check_crop_size(card: StyleCard, config: GeneratorConfig) -> None:
+    is_fitting = config.head_size is not None or card.crop_size_px == config.image_size_px
+    if not is_fitting or card.crop_size_px % DOWN_SAMPLING:
+        raise ValueError(f"crop_size_px is {card.crop_size_px}; this generator takes " + (
+            f"{config.image_size_px}" if config.head_size is None else f"multiples of {DOWN_SAMPLING}") + ".")
 
 
 def _check_tensors(path: Path, tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:

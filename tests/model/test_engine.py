@@ -88,6 +88,39 @@ def test_a_precision_that_was_asked_for_is_kept_with_a_warning(monkeypatch, capl
     assert [r.levelno for r in caplog.records] == [logging.WARNING]
 
 
+def test_auto_goes_back_to_fp32_where_half_precision_does_not_run(monkeypatch, caplog):
+    run = TorchEngine._run
+
+    def run_or_fail(self, batch):
+        if self.precision == "bf16":
+            raise RuntimeError("no kernel")
+        return run(self, batch)
+
+    monkeypatch.setattr(TorchEngine, "_run", run_or_fail)
+    monkeypatch.setattr(engine_module, "choose_precisions", lambda name, device: ("bf16", "fp32"))
+    assert load_engine(tiny_style(), device="cpu").precision == "fp32"
+    assert "bf16 does not work on cpu (no kernel); fp32 is used instead" in caplog.text
+    monkeypatch.setattr(engine_module, "choose_precisions", lambda name, device: ("bf16",))
+    with pytest.raises(DeviceError, match="bf16 does not work on cpu: no kernel"):
+        load_engine(tiny_style(), device="cpu", precision="bf16")
+
+
+def test_a_batch_too_large_for_the_device_is_halved_and_gives_the_same(caplog):
+    engine, crops = TorchEngine(tiny_generator(), device=CPU), random_crops(7)
+    wanted = engine(crops)
+    network = engine._network
+
+    def small_network(batch):
+        if len(batch) > 2:
+            raise torch.OutOfMemoryError("too large")
+        return network(batch)
+
+    engine._network, engine.batch_size = small_network, 32
+    assert compare(engine(crops), wanted)[1] > 100
+    assert engine.batch_size == 1  # 7, 3, 1
+    assert "A batch of 7 crops is too large for cpu" in caplog.text
+
+
 def test_auto_takes_the_fast_precision_of_this_machine():
     engine = load_engine(tiny_style(), device="cpu")
     assert engine.precision == fast_precision(CPU)

@@ -72,6 +72,11 @@ def test_a_failed_save_leaves_the_old_file_and_no_other(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_style_with_a_full_head_has_crops_of_its_size():
+    with pytest.raises(ValueError, match="crop_size_px is 256; this generator takes 32"):
+        tiny_style(card=StyleCard(crop_size_px=256), head_size=None)
+
+
 def test_a_style_can_be_trained_on_after_loading(tmp_path):
     generator = load_style(saved(tmp_path)).generator.train()
     generator(random_crops(1)).image.mean().backward()
@@ -123,6 +128,7 @@ def test_a_card_with_unknown_fields_loads_but_a_configuration_with_them_does_not
     (lambda h: h["config"].update(head_size=2), r"'head.hidden1.weight' is of shape \(32, 32\), .* \(32, 128\)"),
     (lambda h: h["config"].update(base_channels=10**9), "base_channels is 1000000000"),
     (lambda h: h["config"].update(base_channels="8"), "header is not understood"),
+    (lambda h: h["card"].update(crop_size_px=30), "crop_size_px is 30; this generator takes multiples of 4"),
     (lambda h: h.pop("card"), "header is not understood"),
 ])
 def test_a_header_that_does_not_fit_the_weights_is_refused(tmp_path, change, message):
