@@ -70,11 +70,30 @@ class ColourTags:
         """Whether the transfer is PQ or HLG."""
         return self.transfer in ("smpte2084", "arib-std-b67")
 
+    def encoder_options(self) -> dict[str, str]:
+        """Return ffmpeg's output options that write these tags; unspecified ones are left out."""
+        values = {
+            "color_range": self.range,
+            "colorspace": self.matrix,
+            "color_primaries": self.primaries,
+            "color_trc": self.transfer,
+        }
+        return {option: value for option, value in values.items() if value}
+
 
 def tags_from_codes(colour_range: int, matrix: int, primaries: int, transfer: int) -> ColourTags:
     """Return the tags for H.273 code points as FFmpeg's libraries report them."""
     return ColourTags(
         _RANGES.get(colour_range), _MATRICES.get(matrix), _PRIMARIES.get(primaries), _TRANSFERS.get(transfer)
+    )
+
+
+def setparams_words(tags: ColourTags) -> str:
+    """Return ffmpeg's `setparams` filter that says, without converting anything, that frames have these tags."""
+    transfer = {"gamma22": "bt470m", "gamma28": "bt470bg"}.get(tags.transfer or "", tags.transfer)
+    return (
+        f"setparams=range={tags.range or 'unknown'}:colorspace={tags.matrix or 'unknown'}"
+        f":color_primaries={tags.primaries or 'unknown'}:color_trc={transfer or 'unknown'}"
     )
 
 

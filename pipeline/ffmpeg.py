@@ -96,11 +96,17 @@ def file_url(path: Path | str) -> str:
     return "file:" + os.path.abspath(path)
 
 
-def compile_arguments(stream: Any) -> list[str]:
-    """Return ffmpeg-python's output node `stream` as arguments without the program's name."""
+def compile_arguments(stream: Any, extra: Sequence[str] = ()) -> list[str]:
+    """Return ffmpeg-python's output node `stream` as arguments without the program's name.
+
+    Args:
+        stream: Output node with one output.
+        extra: Further output arguments: the released ffmpeg-python (0.2) cannot repeat an option.
+    """
     import ffmpeg
 
-    return [str(argument) for argument in ffmpeg.get_args(stream)]
+    *arguments, output = (str(argument) for argument in ffmpeg.get_args(stream))
+    return [*arguments, *extra, output]
 
 
 def run_ffmpeg(arguments: Any, *, timeout_secs: float | None = None) -> str:

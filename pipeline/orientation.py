@@ -64,3 +64,14 @@ def parse_display_matrix(data: bytes) -> Orientation:
     if abs(degrees / 90 - round(degrees / 90)) > 0.01:
         return UPRIGHT
     return Orientation(round(degrees / 90) * 90 % 360, is_mirrored)
+
+
+def rotation_and_flip(data: bytes) -> tuple[float, bool]:
+    """Return a display matrix as ffmpeg's options: `-display_rotation` (counter-clockwise degrees), `-display_hflip`.
+
+    ffmpeg turns first and mirrors the result; any angle is returned, not only quarter turns.
+    """
+    a, b, _, c, d = struct.unpack("=5i", data[:20])
+    is_flipped = a * d - b * c < 0
+    clockwise = math.degrees(math.atan2(b, -a if is_flipped else a))
+    return round(-clockwise % 360, 3), is_flipped

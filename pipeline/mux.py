@@ -1,0 +1,236 @@
+"""Join rendered chunks and put everything else of the source beside them: sound, subtitles, chapters, tags, rotation.
+
+The chunks' packets are read with PyAV, stamped with the exact pts of the source's frames and fed to one ffmpeg, which
+copies the other streams from the source on the same clock. The result is written under the name given; giving it its
+final one is the caller's work.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from .colour import ColourTags
+from .containers import CONTAINERS, Container
+from .errors import FfmpegError, UnsupportedInputError
+from .feed import FfmpegFeed
+from .ffmpeg import SOURCE_OPTIONS, compile_arguments, file_url, run_ffmpeg
+from .mediainfo import MediaInfo
+from .muxplan import MuxPlan, MuxReport, plan_mux, rotation_options
+
+__all__ = ["MuxReport", "copy_streams", "mux", "stack_side_by_side"]
+
+logger = logging.getLogger(__name__)
+
+_LEAD_IN_SECS = 10
+_DROPPED_BY_ATTEMPT = (
+    frozenset[str](),
+    frozenset({"data"}),
+    frozenset({"data", "attachment", "picture", "video", "subtitle"}),
+)
+
+
+def mux(
+    chunks: Sequence[Path], source: MediaInfo, out: Path, *, pts: Sequence[int], colour: ColourTags | None = None
+) -> MuxReport:
+    """Write `out`: the chunks as its video, everything else from the source.
+
+    Args:
+        chunks: Chunk files of `VideoEncoder`, in order, all of one `EncodePlan`.
+        source: Where the rest comes from.
+        out: File to write; its suffix chooses the container.
+        pts: Stamp of every frame of all chunks, in the source's time base, strictly increasing.
+        colour: Tags to write (`EncodePlan.colour`); None for the source's.
+
+    Raises:
+        FfmpegError: It failed, or the chunks do not hold as many pictures as there are stamps.
+        OutOfSpaceError: The disk is full.
+        UnsupportedInputError: The suffix is of no container we write.
+    """
+    container = _container(out)
+    joined = _Joined.scan(chunks, source, pts)
+
+    def write(plan: MuxPlan) -> list[str]:
+        arguments, told = _arguments(plan, joined, out, colour or source.video.colour)
+        with FfmpegFeed(arguments, container_format=joined.pipe_format) as feed:
+            joined.feed(feed)
+        return told
+
+    report = _with_fewer_streams(source, container, write)
+    report.num_frames = len(pts)
+    return report
+
+
+def copy_streams(source: MediaInfo, out: Path) -> MuxReport:
+    """Write `out` with all streams of the source copied as they are: for a video in which nothing is to be changed.
+
+    Raises:
+        FfmpegError: It failed.
+        OutOfSpaceError: The disk is full.
+        UnsupportedInputError: The suffix is of no container we write.
+    """
+    import ffmpeg
+
+    def write(plan: MuxPlan) -> list[str]:
+        file = ffmpeg.input(file_url(source.path), **SOURCE_OPTIONS)
+        indices = [source.video.index if m.stream is None else m.stream.index for m in plan.mappings]
+        options = plan.options(source.video.colour, source_input=0)
+        output = ffmpeg.output(*(file[str(index)] for index in indices), file_url(out), **options)
+        run_ffmpeg(compile_arguments(output, plan.tag_arguments()))
+        return []
+
+    return _with_fewer_streams(source, _container(out), write)
+
+
+def stack_side_by_side(left: Path, right: Path, out: Path) -> None:
+    """Write an mp4 that shows two videos of equal size and timing beside each other, with the sound of the right one.
+
+    Raises:
+        FfmpegError: It failed.
+    """
+    import ffmpeg
+
+    inputs = [ffmpeg.input(file_url(path), **SOURCE_OPTIONS) for path in (left, right)]
+    stacked = ffmpeg.filter([each["v:0"] for each in inputs], "hstack")
+    options = {"c:v": "libx264", "crf": 17, "preset": "veryfast", "pix_fmt": "yuv420p", "c:a": "copy"}
+    run_ffmpeg(ffmpeg.output(stacked, inputs[1]["a?"], file_url(out), movflags="+faststart", **options))
+
+
+def _container(out: Path) -> Container:
+    container = CONTAINERS.get(out.suffix.lower())
+    if container is None:
+        raise UnsupportedInputError(
+            f"no video is written as {out.suffix or 'a file without suffix'!r}; choose one of {', '.join(CONTAINERS)}."
+        )
+    return container
+
+
+def _with_fewer_streams(source: MediaInfo, container: Container, write: Callable[[MuxPlan], list[str]]) -> MuxReport:
+    """Write with all streams the container should hold; where it refuses, without its rarer kinds."""
+    failure: FfmpegError | None = None
+    before: tuple[str, ...] | None = None
+    for unwanted in _DROPPED_BY_ATTEMPT:
+        report, plan = plan_mux(source, container, unwanted)
+        if before == tuple(report.copied + report.converted):
+            continue
+        before = tuple(report.copied + report.converted)
+        try:
+            report.warnings += write(plan)
+            return report
+        except FfmpegError as error:
+            logger.info("Joining failed with %d streams: %s", len(plan.mappings), error)
+            failure = failure or error
+    raise failure or FfmpegError("nothing was written.")
+
+
+def _arguments(plan: MuxPlan, joined: "_Joined", out: Path, colour: ColourTags) -> tuple[list[str], list[str]]:
+    import ffmpeg
+
+    turn, tags, told = rotation_options(plan.source)
+    video = ffmpeg.input("pipe:0", format=joined.pipe_format, itsoffset=-joined.shift_secs, **turn)
+    file = ffmpeg.input(file_url(plan.source.path), **SOURCE_OPTIONS)
+    streams = [video["v:0"] if m.stream is None else file[str(m.stream.index)] for m in plan.mappings]
+    if len(streams) == 1:
+        streams.append(file["d:999?"])  # no such stream: the source is an input for its chapters only
+    # ffmpeg-python numbers inputs in the order in which the outputs name them
+    options = plan.options(colour, source_input=1 if plan.video_position == 0 else 0)
+    position = plan.video_position
+    if joined.delay:
+        options[f"bsf:{position}"] = joined.dts_filter()
+    if joined.codec == "hevc" and plan.container.muxer in ("mp4", "mov"):
+        options[f"tag:{position}"] = "hvc1"  # Apple's players refuse hev1
+    output = ffmpeg.output(*streams, file_url(out), **options)
+    return compile_arguments(output, plan.tag_arguments(tags)), told
+
+
+@dataclass(frozen=True)
+class _Joined:
+    """The packets of all chunks as one stream on the source's clock."""
+
+    chunks: tuple[Path, ...]
+    pts: tuple[int, ...]
+    time_base: Fraction
+    codec: str
+    places: tuple[tuple[int, ...], ...]
+    """Per chunk, for every packet in coding order, its picture's place in display order."""
+    delay: int
+    """Pictures by which coding order runs ahead of display order (B-frames)."""
+
+    @classmethod
+    def scan(cls, chunks: Sequence[Path], source: MediaInfo, pts: Sequence[int]) -> "_Joined":
+        """Read the order of the chunks' pictures."""
+        headers = [_scan_chunk(chunk) for chunk in chunks]
+        places = tuple(order for order, _, _ in headers)
+        num_pictures = sum(map(len, places))
+        if num_pictures != len(pts) or not headers:
+            raise FfmpegError(f"the rendered chunks hold {num_pictures} pictures, {len(pts)} are expected.")
+        if len({extradata for _, _, extradata in headers}) > 1:
+            raise FfmpegError("the rendered chunks are of different encoders; remove the work folder and run again.")
+        delay = max(at - place for order in places for at, place in enumerate(order))
+        return cls(tuple(chunks), tuple(map(int, pts)), source.video.time_base, headers[0][1], places, delay)
+
+    @property
+    def pipe_format(self) -> str:
+        """Container of the pipe: NUT keeps every stamp, Matroska the alpha layer."""
+        return "matroska" if self.chunks[0].suffix == ".mkv" else "nut"
+
+    @property
+    def shift_secs(self) -> int:
+        """Whole seconds added in the pipe, which holds no negative stamps; exact in the time base."""
+        early = max(0, -math.floor(self.pts[0] * self.time_base)) + _LEAD_IN_SECS
+        unit = self.time_base.numerator
+        return math.ceil(early / unit) * unit
+
+    def dts_filter(self) -> str:
+        """Return the bitstream filter that stamps the first packets, whose dts the pipe does not carry."""
+        step = float((self.pts[-1] - self.pts[0]) * self.time_base / max(1, len(self.pts) - 1))
+        early = f"STARTPTS-max(1,floor({step:.9f}/TB))*({self.delay}-N)"
+        return f"setts=pts=PTS:dts=if(lt(N,{self.delay}),{early},DTS)".replace(",", "\\,")
+
+    def feed(self, feed: FfmpegFeed) -> None:
+        """Hand all packets over in coding order."""
+        stream = None
+        for packet, pts, dts in self._stamped():
+            if stream is None:
+                stream = feed.container.add_stream_from_template(packet.stream, opaque=True)
+                stream.time_base = self.time_base
+            packet.stream = stream
+            packet.time_base = self.time_base
+            packet.pts, packet.dts, packet.duration = pts, dts, 0
+            feed.mux(packet)
+
+    def _stamped(self) -> Iterator[tuple[Any, int, int]]:
+        shift = round(self.shift_secs / self.time_base)
+        first, at = 0, 0
+        for chunk, order in zip(self.chunks, self.places, strict=True):
+            for packet, place in zip(_packets(chunk), order, strict=True):
+                early = at - self.delay
+                dts = self.pts[early] if early >= 0 else self.pts[0] + early
+                yield packet, self.pts[first + place] + shift, dts + shift
+                at += 1
+            first += len(order)
+
+
+def _packets(chunk: Path) -> Iterator[Any]:
+    import av
+
+    try:
+        with av.open(file_url(chunk), "r") as container:
+            stream = container.streams.video[0]
+            yield from (packet for packet in container.demux(stream) if packet.size)
+    except (av.FFmpegError, IndexError) as error:
+        raise FfmpegError(f'the rendered chunk "{chunk}" cannot be read ({error}); remove it and run again.') from error
+
+
+def _scan_chunk(chunk: Path) -> tuple[tuple[int, ...], str, bytes | None]:
+    """Return the display order of a chunk's packets, its codec and its extradata."""
+    stamps, codec, extradata = [], "", None
+    for packet in _packets(chunk):
+        stamps.append(packet.pts)
+        codec = str(packet.stream.codec_context.codec.canonical_name)
+        extradata = packet.stream.codec_context.extradata
+    place = {at: rank for rank, at in enumerate(sorted(range(len(stamps)), key=lambda at: stamps[at]))}
+    return tuple(place[at] for at in range(len(stamps))), codec, extradata
