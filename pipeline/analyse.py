@@ -15,7 +15,7 @@ from alignment.tracking import TrackingConfig, link_faces
 
 from .analysis import Analysis
 from .errors import UnreadableInputError
-from .finder import FaceFinder, contains
+from .finder import RGB, FaceFinder, contains
 from .frames import Frame
 
 LOOK_BACK_FRAMES = 8
@@ -115,5 +115,5 @@ def _is_known(face: Face, others: list[Face]) -> bool:
     return any(contains(other, centre) for other in others)
 
 
-def _grey(rgb: np.ndarray) -> np.ndarray:
-    return rgb.mean(axis=2).astype(np.uint8)
+def _grey(rgb: RGB) -> RGB:
+    return np.asarray(rgb.mean(axis=2), np.uint8)

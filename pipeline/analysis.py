@@ -32,6 +32,8 @@ class Analysis:
     """Faces over time, gaps bridged, not yet smoothed."""
     detector: str
     """Name of the detector that found them."""
+    is_repaired: bool = False
+    """Stamps of the stream were missing or repeated and had to be replaced."""
     warnings: tuple[str, ...] = ()
     """What was odd about the stream, one sentence each."""
 
@@ -53,6 +55,7 @@ class Analysis:
             "cuts": np.array(sorted(self.cuts), np.int64),
             "track_ids": np.array([t.track_id for t in self.tracks], np.int64),
             "detector": np.array(self.detector),
+            "is_repaired": np.array(self.is_repaired),
             "warnings": np.array(self.warnings, dtype=np.str_),
         }
         for track in self.tracks:
@@ -87,5 +90,6 @@ class Analysis:
             frozenset(int(i) for i in data["cuts"]),
             tuple(tracks),
             str(data["detector"]),
+            bool(data["is_repaired"]),
             tuple(str(w) for w in data["warnings"]),
         )

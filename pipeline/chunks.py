@@ -27,23 +27,18 @@ class Chunk:
     """Index of its first frame."""
     stop: int
     """Index after its last frame."""
-    folder: Path
-    """The work folder."""
+    path: Path
+    """The rendered pictures."""
 
     @property
-    def path(self) -> Path:
-        """The rendered pictures; once it is there it is complete."""
-        return self.folder / f"chunk-{self.index:05d}.mkv"
-
-    @property
-    def part(self) -> Path:
-        """The name under which it is written."""
-        return self.folder / f"chunk-{self.index:05d}.part.mkv"
+    def num_frames(self) -> int:
+        """How many frames it holds."""
+        return self.stop - self.start
 
     @property
     def stats(self) -> Path:
-        """What happened while it was rendered."""
-        return self.folder / f"chunk-{self.index:05d}.json"
+        """What happened while it was rendered; written last, so that it marks the chunk as finished."""
+        return self.path.with_suffix(".json")
 
     @property
     def is_finished(self) -> bool:
@@ -51,13 +46,14 @@ class Chunk:
         return self.path.exists() and self.stats.exists()
 
 
-def plan_chunks(times_secs: npt.NDArray[np.float64], chunk_secs: float, folder: Path) -> list[Chunk]:
+def plan_chunks(times_secs: npt.NDArray[np.float64], chunk_secs: float, folder: Path, suffix: str) -> list[Chunk]:
     """Cut a video into chunks by time.
 
     Args:
         times_secs: (N,) ascending times of all frames, N >= 1.
         chunk_secs: length of a chunk.
         folder: where their files go.
+        suffix: of their files.
     """
     edges = np.arange(0.0, times_secs[-1] + 1e-9, chunk_secs)
     starts = np.unique(np.searchsorted(times_secs, edges, side="left"))
@@ -66,12 +62,15 @@ def plan_chunks(times_secs: npt.NDArray[np.float64], chunk_secs: float, folder: 
         if start - kept[-1] >= MIN_CHUNK_FRAMES and len(times_secs) - start >= MIN_CHUNK_FRAMES:
             kept.append(int(start))
     stops = [*kept[1:], len(times_secs)]
-    return [Chunk(i, start, stop, folder) for i, (start, stop) in enumerate(zip(kept, stops, strict=True))]
+    spans = enumerate(zip(kept, stops, strict=True))
+    return [Chunk(i, start, stop, folder / f"chunk-{i:05d}{suffix}") for i, (start, stop) in spans]
 
 
 def save_stats(chunk: Chunk, stats: RenderStats, sums: WarpErrorSums) -> None:
-    """Write what happened while a chunk was rendered; done before the chunk gets its final name."""
-    chunk.stats.write_text(json.dumps({"stats": asdict(stats), "warp_error": asdict(sums)}))
+    """Write what happened while a chunk was rendered, atomically; from now on it is finished."""
+    part = chunk.stats.with_suffix(".json.part")
+    part.write_text(json.dumps({"stats": asdict(stats), "warp_error": asdict(sums)}))
+    part.replace(chunk.stats)
 
 
 def total_stats(chunks: Sequence[Chunk]) -> tuple[RenderStats, WarpErrorSums]:

@@ -32,7 +32,7 @@ T = TypeVar("T")
 )
 @convert_options
 @click.pass_context
-def convert(context: click.Context, inputs: tuple[str, ...], output: Path, **choices: Any) -> int:
+def convert(context: click.Context, /, inputs: tuple[str, ...], output: Path, **choices: Any) -> int:
     r"""Restyle the faces in videos, pictures and folders of them.
 
     Sound, subtitles, timestamps and metadata are kept, and so is every pixel that is not part of a face. Beside each
@@ -67,7 +67,7 @@ def convert(context: click.Context, inputs: tuple[str, ...], output: Path, **cho
 @click.option("--style", default=ConvertSettings.style, show_default=True, help="Built-in style or style file.")
 @click.option("--device", default=ConvertSettings.device, show_default=True, help="Where the generator runs.")
 @click.pass_context
-def demo(context: click.Context, output: Path, style: str, device: str) -> int:
+def demo(context: click.Context, /, output: Path, style: str, device: str) -> int:
     r"""Make a short clip with sound and restyle it: the quickest way to see what this program does.
 
     Needs no other data and downloads nothing. Writes the clip, the restyled clip, both side by side and a picture.

@@ -69,22 +69,28 @@ def convert_all(
 
 
 def _convert_one(item: Item, studio: Studio, progress: Progress) -> Outcome:
-    from .pictures import convert_picture
-    from .video import convert_video
-
     try:
         check_absent(item.output, overwrite=studio.settings.overwrite)
         with out_of_space_told(item.output):
             item.output.parent.mkdir(parents=True, exist_ok=True)
             if studio.settings.aligned and not item.is_picture:
                 raise InputError(f'"{item.source}" is no picture, and --aligned takes pictures of aligned faces only.')
-            convert = convert_picture if item.is_picture else convert_video
-            return Outcome(str(item.source), report=convert(item, studio, progress))
+            return Outcome(str(item.source), report=_convert_by_kind(item, studio, progress))
     except Exception as error:
         logger.debug("Conversion failed.", exc_info=error)
         return Outcome(str(item.source), error=error)
     finally:
         progress.finish()
+
+
+def _convert_by_kind(item: Item, studio: Studio, progress: Progress) -> Report:
+    if item.is_picture:
+        from .pictures import convert_picture
+
+        return convert_picture(item, studio, progress)
+    from .video import convert_video
+
+    return convert_video(item, studio, progress)
 
 
 def run_demo(folder: Path, settings: ConvertSettings, progress: Progress) -> tuple[Outcome, dict[str, Path]]:

@@ -90,7 +90,7 @@ class FaceFinder:
             x0, y0, x1, y1 = region
             shift = np.array([[1, 0, x0], [0, 1, y0]], np.float32)
             [result] = self.landmarker.predict(source.to_rgb(x0, y0, x1, y1), [compose(roi, shift)])
-            points = result.landmarks + np.float32([x0, y0])
+            points = result.landmarks + np.array([x0, y0], np.float32)
             is_face = result.presence >= PRESENCE_THRESHOLD
             faces.append(Face(_bounding_box(points), points, result.presence) if is_face else None)
         return faces
@@ -100,7 +100,7 @@ def _bounding_box(points: Points) -> Points:
     return np.concatenate([points.min(0), points.max(0)]).astype(np.float32)
 
 
-def contains(face: Face, point: Points) -> bool:
+def contains(face: Face, point: npt.NDArray[np.floating]) -> bool:
     """Tell whether a point (x, y) lies in a face's box."""
     x0, y0, x1, y1 = face.box_xyxy
     return bool(x0 <= point[0] <= x1 and y0 <= point[1] <= y1)

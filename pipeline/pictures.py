@@ -51,7 +51,7 @@ class PictureCanvas:
         width, height = self.size_wh
         scale = min(1.0, short_side / min(width, height))
         size_wh = max(1, round(width * scale)), max(1, round(height * scale))
-        return self._to_8_bit(cv2.resize(self.pixels, size_wh, interpolation=cv2.INTER_AREA))
+        return self._to_8_bit(np.asarray(cv2.resize(self.pixels, size_wh, interpolation=cv2.INTER_AREA), self.pixels.dtype))
 
     def paste_rgb(self, x0: int, y0: int, rgb: npt.NDArray[np.float32], mask: npt.NDArray[np.float32]) -> None:
         """Blend HxWx3 float32 in [0, 255] in; pixels whose mask is 0 stay bit-equal."""
@@ -63,7 +63,7 @@ class PictureCanvas:
     def _to_8_bit(self, pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> RGB:
         if pixels.dtype == np.uint8:
             return np.ascontiguousarray(pixels, np.uint8)
-        return np.rint(pixels.astype(np.float32) * (255 / self._top)).astype(np.uint8)
+        return np.asarray(np.rint(pixels.astype(np.float32) * (255 / self._top)), np.uint8)
 
 
 def convert_picture(item: Item, studio: Studio, progress: Progress) -> Report:
@@ -149,7 +149,8 @@ def _generate(picture: Picture, stylist: Stylist) -> RGB:
     shrinks = min(canvas.size_wh) > stylist.size_px
     size = (stylist.size_px, stylist.size_px)
     crop = cv2.resize(whole, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-    return to_pictures(stylist.engine(to_tensor(crop[None])))[0]
+    [picture] = to_pictures(stylist.engine(to_tensor(np.asarray(crop, np.uint8)[None])))
+    return np.asarray(picture, np.uint8)
 
 
 def _describe(report: Report, studio: Studio) -> None:

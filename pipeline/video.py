@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,16 +12,16 @@ from time import perf_counter
 from .analyse import AnalyseConfig, analyse
 from .analysis import Analysis
 from .chunks import Chunk, plan_chunks, save_stats, total_stats
-from .compare import beside
-from .decode import Decoder
-from .encode import EncodeSettings, VideoEncoder, choose_codec
-from .errors import PipelineError, UnreadableInputError
-from .frames import Frame
+from .codecs import CODECS
+from .compare import beside, beside_wh
+from .decode import DecodeReport, iter_chunk, iter_frames
+from .encode import EncodePlan, EncodeSettings, VideoEncoder, choose_codec, choose_suffix, plan_encoding
+from .errors import UnreadableInputError, UnsupportedInputError
 from .inputs import Item
-from .mux import copy_streams, mux
+from .mux import MuxReport, copy_streams, mux
 from .plan import Plan, make_plan
 from .prefetch import prefetch
-from .probe import MediaInfo, probe
+from .probe import probe
 from .progress import Progress
 from .publish import check_absent, publish, sha256_of, work_folder, write_text
 from .render import ChunkRenderer
@@ -58,19 +57,18 @@ class _Conversion:
         self.progress = progress
         self.started = perf_counter()
         self.info = probe(item.source)
-        self.before = _stamp(item.source)
+        self.stamp = _stamp(item.source)
         self.report = Report(
             input=str(item.source),
             input_sha256=sha256_of(item.source),
             style=studio.style.name,
             style_sha256=studio.style.sha256,
             settings=asdict(studio.settings),
-            warnings=list(self.info.warnings),
         )
 
     def run(self) -> Report:
         """Do everything in order."""
-        encoding, output = choose_codec(self.info, self.item.output, self.settings)
+        output, encoding = self._choose_output()
         check_absent(output, overwrite=self.settings.overwrite)
         self.report.output = str(output)
         job = self.settings.fingerprint(
@@ -81,13 +79,170 @@ class _Conversion:
             plan = self._plan(analysis)
             finished = folder / f"finished{output.suffix}"
             if plan.by_frame or self.settings.compare != "none":
-                self._render(analysis, plan, folder, encoding, finished)
+                chunks = self._render(analysis, plan, folder, encoding)
+                self._join(chunks, analysis, encoding, finished)
             else:
-                self.report.warnings.append("No face was found; the streams were copied as they are.")
-                self._note_mux(copy_streams(self.info, finished))
-            self._check(finished, analysis)
+                self._copy(finished)
+            self._verify(finished, analysis)
             publish(finished, output, overwrite=self.settings.overwrite)
         self.report.elapsed_secs = round(perf_counter() - self.started, 3)
         self.report.fps = round(self.report.frames / max(self.report.elapsed_secs, 1e-6), 2)
         write_text(self.item.report, self.report.to_json())
         return self.report
+
+    def _choose_output(self) -> tuple[Path, EncodePlan]:
+        """Name and encoding of the result: the source's container, or the one that the user named, where it can be."""
+        settings, asked = self.settings, self.item.output
+        suffix = asked.suffix.lower()
+        if suffix == self.item.source.suffix.lower():
+            suffix, why = choose_suffix(self.info, settings.codec)
+            self.report.warnings += [why] if why else []
+        codec = choose_codec(self.info, suffix) if settings.codec == "auto" else settings.codec
+        if codec in CODECS and suffix not in CODECS[codec].suffixes:
+            holders = ", ".join(CODECS[codec].suffixes)
+            raise UnsupportedInputError(
+                f'"{asked.name}" cannot hold {codec} video; name an output ending in {holders}.'
+            )
+        size_wh = beside_wh(self.info.video.frame_shape) if settings.compare == "side" else None
+        plan = plan_encoding(self.info, EncodeSettings(codec, settings.crf, settings.preset), size_wh=size_wh)
+        self.report.warnings += plan.warnings
+        output = asked if suffix == asked.suffix.lower() else asked.with_suffix(suffix)
+        return output, plan
+
+    def _join(self, chunks: Sequence[Chunk], analysis: Analysis, encoding: EncodePlan, finished: Path) -> None:
+        before = perf_counter()
+        paths = [chunk.path for chunk in chunks]
+        self._note_mux(mux(paths, self.info, finished, pts=analysis.pts.tolist(), colour=encoding.colour))
+        self.report.stage_secs["mux"] = perf_counter() - before
+
+    def _copy(self, finished: Path) -> None:
+        """No face: nothing is encoded again."""
+        self.report.warnings.append("No face was found; the streams were copied as they are.")
+        self._note_mux(copy_streams(self.info, finished))
+
+    def _verify(self, finished: Path, analysis: Analysis) -> None:
+        """Compare the result with its source, and the source with what it was when we began."""
+        before = perf_counter()
+        self.report.verification = asdict(verify(finished, self.info, analysis.pts.tolist()))
+        self.report.verified = True
+        if _stamp(self.item.source) != self.stamp:
+            raise UnreadableInputError(f'"{self.item.source}" was changed while it was converted; run again.')
+        self.report.stage_secs["verify"] = perf_counter() - before
+
+    def _note_mux(self, muxed: MuxReport) -> None:
+        self.report.dropped += muxed.dropped
+        self.report.warnings += [*muxed.warnings, *(f"Converted: {what}." for what in muxed.converted)]
+        self.report.warnings += [f"Left out: {what}." for what in muxed.dropped]
+
+    def _analysis(self, folder: Path) -> Analysis:
+        """Pass 1, or what an earlier run left of it."""
+        path = folder / "analysis.npz"
+        if path.exists():
+            try:
+                analysis = Analysis.load(path)
+            except ValueError as error:
+                logger.warning("Analysing again: %s.", error)
+            else:
+                self._note_analysis(analysis)
+                return analysis
+        before = perf_counter()
+        analysis = self._analyse()
+        analysis.save(path)
+        self.report.stage_secs["analyse"] = perf_counter() - before
+        self._note_analysis(analysis)
+        return analysis
+
+    def _analyse(self) -> Analysis:
+        decoded, settings = DecodeReport(), self.settings
+        video, info = self.info.video, self.info
+        expected = (
+            round(info.duration_secs * video.avg_frame_rate) if info.duration_secs and video.avg_frame_rate else None
+        )
+        config = AnalyseConfig(settings.detect_every, settings.min_track_secs, settings.max_gap_secs)
+        self.progress.start(self.item.source.name, "looking at", expected)
+        frames = iter_frames(self.info, report=decoded, strict=settings.strict)
+        with closing(prefetch(frames, DECODE_AHEAD_FRAMES)) as ahead:
+            analysis = analyse(
+                ahead,
+                self.info.video.time_base,
+                self.studio.finder,
+                config,
+                on_frame=lambda faces: self.progress.advance(1, faces),
+            )
+        return replace(analysis, is_repaired=decoded.num_repaired_pts > 0, warnings=tuple(decoded.warnings()))
+
+    def _note_analysis(self, analysis: Analysis) -> None:
+        self.report.warnings += analysis.warnings
+        self.report.frames = analysis.num_frames
+        self.report.detector = analysis.detector
+
+    def _plan(self, analysis: Analysis) -> Plan:
+        settings, report = self.settings, self.report
+        plan = make_plan(
+            analysis,
+            self.studio.template,
+            self.studio.stylist.size_px,
+            faces=settings.faces,
+            smoothing=settings.smoothing,
+            strength=settings.strength,
+        )
+        report.tracks, report.bridged = plan.num_tracks, plan.num_bridged
+        report.jitter_in_percent, report.jitter_out_percent = plan.jitter_in_percent, plan.jitter_out_percent
+        engine = self.studio.engine
+        report.engine, report.device, report.precision = engine.name, str(engine.device), engine.precision
+        report.engine_max_error = engine.max_error
+        report.mask, report.landmarks = self.studio.mask_name, f"{self.studio.finder.landmarker.num_landmarks} points"
+        return plan
+
+    def _render(self, analysis: Analysis, plan: Plan, folder: Path, encoding: EncodePlan) -> list[Chunk]:
+        """Pass 2: the chunks that are missing."""
+        chunks = plan_chunks(analysis.times_secs, self.settings.chunk_secs, folder, encoding.chunk_suffix)
+        self.report.codec = encoding.codec.encoder
+        self.report.chunks_resumed = sum(chunk.is_finished for chunk in chunks)
+        self.progress.start(self.item.source.name, "restyling", analysis.num_frames)
+        for chunk in chunks:
+            if chunk.is_finished:
+                self.progress.advance(chunk.stop - chunk.start)
+            else:
+                self._render_chunk(chunk, analysis, plan, encoding)
+        stats, sums = total_stats(chunks)
+        report = self.report
+        report.faces, report.guarded, report.frames_with_faces = (
+            stats.num_pasted,
+            stats.num_guarded,
+            stats.num_frames_pasted,
+        )
+        report.stage_secs |= {stage: round(secs, 3) for stage, secs in stats.stage_secs.items()}
+        report.warp_error_in, report.warp_error_out = sums.means()
+        return chunks
+
+    def _render_chunk(self, chunk: Chunk, analysis: Analysis, plan: Plan, encoding: EncodePlan) -> None:
+        renderer = ChunkRenderer(self.studio.stylist, plan.by_frame, analysis.cuts, smoothing=self.settings.smoothing)
+        first = max(chunk.start - RADIUS_FRAMES, 0)
+        last = min(chunk.stop + RADIUS_FRAMES, analysis.num_frames)
+        decoded = iter_chunk(self.info, analysis.pts.tolist(), first, last, is_repaired=analysis.is_repaired)
+        count, chunk_started = 0, perf_counter()
+        with (
+            closing(prefetch(decoded, DECODE_AHEAD_FRAMES)) as ahead,
+            VideoEncoder(chunk.path, self.info, encoding) as encoder,
+        ):
+            for frame, source in renderer.render(ahead, first, chunk.start, chunk.stop):
+                shown = frame if self.settings.compare == "none" else beside(source or frame, frame)
+                before = perf_counter()
+                encoder.write(shown)
+                renderer.stats.spend("encode", before)
+                count += 1
+                self.progress.advance(1, len(plan.by_frame.get(chunk.start + count - 1, ())))
+        if count != chunk.stop - chunk.start:
+            raise UnreadableInputError(
+                f'"{self.item.source}" gave {count} frames where {chunk.stop - chunk.start} were '
+                "seen before; was it changed meanwhile?"
+            )
+        renderer.stats.stage_secs["render"] = perf_counter() - chunk_started
+        save_stats(chunk, renderer.stats, renderer.meter.sums)
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    """What changes when somebody writes to a file."""
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ino
