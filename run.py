@@ -6,6 +6,7 @@ Rooms are imported inside the commands, so that `--help` answers at once.
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -121,6 +122,9 @@ def _report_failure(error: BaseException) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code (the console script passes it to sys.exit)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 26))  # read once, when cv2 is imported
     try:
         result = cli.main(args=arguments, prog_name="ugatit-pipeline", standalone_mode=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +103,7 @@ def run_demo(folder: Path, settings: ConvertSettings, progress: Progress) -> tup
     from .demo import make_clip, write_before_after
     from .mux import stack_side_by_side
 
-    folder = folder.absolute()
+    folder = Path(os.path.abspath(folder))
     folder.mkdir(parents=True, exist_ok=True)
     files = {
         "source": folder / "astronaut.mp4",

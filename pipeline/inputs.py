@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -63,12 +64,12 @@ def collect(inputs: Sequence[str], output: Path) -> Inputs:
         One item per file. A folder's tree is kept below the output folder; what is neither video nor picture there, hidden
         or temporary, is left out.
     """
-    output, pairs, errors = Path(output).absolute(), [], []
+    output, pairs, errors = _absolute(output), [], []
     single = _single_file(inputs, output)
     if single is not None:
         return Inputs((_item(single, output, output.parent, by_stem=True),), ())
     for name in inputs:
-        path = Path(name).absolute()
+        path = _absolute(name)
         if path.is_dir():
             found = list(_search(path, output))
             if not found:
@@ -98,11 +99,15 @@ def check_clashes(items: Sequence[Item]) -> dict[Item, OutputExistsError]:
     return clashes
 
 
+def _absolute(name: str | Path) -> Path:
+    return Path(os.path.abspath(name))
+
+
 def _single_file(inputs: Sequence[str], output: Path) -> Path | None:
     """The only input, where the output names a file rather than a folder."""
     if len(inputs) != 1 or output.is_dir() or output.suffix.lower() not in VIDEO_SUFFIXES | PICTURE_SUFFIXES:
         return None
-    path = Path(inputs[0]).absolute()
+    path = _absolute(inputs[0])
     return path if path.is_file() else None
 
 

@@ -45,7 +45,7 @@ class TerminalProgress:
         from rich.progress import Progress as RichProgress
 
         self._display = RichProgress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("frames"),

@@ -98,7 +98,7 @@ def write_text(path: Path, text: str, *, overwrite: bool = True) -> None:
     """Write a small text file atomically, under a temporary name in the same folder first."""
     part = path.with_name(f".{path.name}.part")
     with out_of_space_told(path):
-        part.write_text(text, encoding="utf-8")
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")  # names need not be UTF-8
         publish(part, path, overwrite=overwrite)
 
 
