@@ -133,7 +133,11 @@ def _download(weights: PublicWeights, target: Path) -> None:
             while left > 0 and (chunk := response.read(min(_CHUNK_BYTES, left))):
                 file.write(chunk)
                 left -= len(chunk)
-        _check(Path(temporary), weights)
+        if _sha256(Path(temporary)) != weights.sha256:
+            raise WeightsError(
+                f"'{weights.url}' did not give the published '{weights.file_name}'. Try again, or download it by "
+                f"other means and save it as '{target}'."
+            )
         os.replace(temporary, target)
     finally:
         with contextlib.suppress(FileNotFoundError):
@@ -141,13 +145,17 @@ def _download(weights: PublicWeights, target: Path) -> None:
 
 
 def _check(path: Path, weights: PublicWeights) -> None:
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = _sha256(path)
     if found != weights.sha256:
         raise WeightsError(
             f"'{path}' is not the published '{weights.file_name}': its SHA-256 is '{found}', expected "
             f"'{weights.sha256}'. Delete it and fetch '{weights.url}' again."
         )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _unavailable(weights: PublicWeights, reason: str) -> AlignmentError:

@@ -6,6 +6,7 @@ The package would fetch its weights by itself, unchecked; here they come through
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,9 @@ BLAZEFACE_WEIGHTS = PublicWeights(
     instead="use 'hog', which needs none",
 )
 """The front-camera network, Apache-2.0: https://github.com/hollance/BlazeFace-PyTorch, from MediaPipe."""
+
+_MIN_FRAME_PX = 8
+"""Shorter sides hold no face, but BlazeFace would see one in the border around them."""
 
 
 class SfdDetector:
@@ -109,6 +113,8 @@ class BlazefaceDetector:
 
         The network sees squares: the whole frame with black beside it, and squares along its longer side.
         """
+        if min(frame.shape[:2]) < _MIN_FRAME_PX:
+            return []
         squares = _squares(frame.shape[1], frame.shape[0])
         views = [self._view(frame, *square) for square in squares]
         found = self._network.predict_on_batch(np.stack(views))
@@ -136,10 +142,12 @@ def _import_detection(name: str) -> Any:
 
 @contextmanager
 def weights_errors(path: Path, network: str) -> Iterator[None]:
-    """Turn whatever loading a file of other weights raises into a WeightsError that names the file."""
+    """Turn whatever loading a foreign file raises (it may be anything) into a WeightsError that names the file."""
     try:
-        yield
-    except (RuntimeError, KeyError, ValueError, TypeError, AttributeError, EOFError, pickle.UnpicklingError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except Exception as error:
         # torch's own words would tell the user to load it without the guard against foreign code.
         is_pickle = isinstance(error, pickle.UnpicklingError)
         reason = "it is no plain file of tensors" if is_pickle else f"{error}".partition("\n")[0]
