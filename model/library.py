@@ -65,7 +65,7 @@ def find_style(path_or_name: str | os.PathLike[str]) -> Path:
         return path
     names = ", ".join(sorted(known)) or "none"
     raise StyleNotFoundError(f"no style {str(path_or_name)!r}: there is no such file, and the known names are: "
-                             f"{names}. Folders with more styles go into {USER_FOLDER_VARIABLE}.")
+                             f"{names}. More are found in the folder that {USER_FOLDER_VARIABLE} names.")
 
 
 def list_styles() -> list[StyleInfo]:
