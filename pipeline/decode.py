@@ -94,6 +94,20 @@ def iter_frames(info: MediaInfo, *, report: DecodeReport | None = None, strict: 
         raise UnreadableInputError(_damage(info, report))
 
 
+def iter_stamps(info: MediaInfo, report: DecodeReport) -> Iterator[int | None]:
+    """Decode the whole video and yield the pts of every picture as it is, None where it has none.
+
+    Args:
+        info: What `probe` found.
+        report: Filled on the way.
+    """
+    with open_media(info.path) as container:
+        for source in _decoded(container, info, report, container.streams):
+            report.num_frames += 1
+            yield source.pts
+    _look_for_missing_end(info, report)
+
+
 def iter_chunk(
     info: MediaInfo, pts: Sequence[int], start: int, stop: int, *, is_repaired: bool = False
 ) -> Iterator[Frame]:
