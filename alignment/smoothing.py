@@ -22,6 +22,8 @@ _PLACE_WINDOW_SECS = 0.8
 """Half width of the widest window for scale, angle and centre."""
 _EXPRESSION_WINDOW_SECS = 0.15
 """Half width of the widest window for the landmarks in the face's own frame: a blink lasts 0.1 to 0.4 s."""
+_FIVE_POINTS_WINDOW_SECS = 0.4
+"""The same for five points, which do not show a blink."""
 
 _EYE_SPAN = HEAD.points[1][0] - HEAD.points[0][0]
 """Distance of the eyes in the face's own frame."""
@@ -88,7 +90,8 @@ def _smooth(track: Track, times_secs: Times) -> tuple[_Floats, _Floats]:
         return track.landmarks.astype(np.float64), track.boxes.astype(np.float64)
     flat_noise = estimate_noise(flat[is_known], seen_secs)
     place_noise = _place_noise(place[is_known], seen_secs, float(np.median(flat_noise)), len(track.landmarks[0]))
-    flat = smooth_series(flat, times_secs, is_known, flat_noise, _EXPRESSION_WINDOW_SECS)
+    window_secs = _FIVE_POINTS_WINDOW_SECS if expression.shape[1] == 5 else _EXPRESSION_WINDOW_SECS
+    flat = smooth_series(flat, times_secs, is_known, flat_noise, window_secs)
     smooth = smooth_series(place, times_secs, is_known, place_noise, _PLACE_WINDOW_SECS)
     return _put_together(smooth, flat.reshape(expression.shape)), _move_boxes(track.boxes, place, smooth)
 
