@@ -1,0 +1,163 @@
+"""The recipe of the built-in style `toon`: draw the target domain, train the light generator on it, judge, export.
+
+    python -m trainer.recipes.toon draw DATA -o RUN_DIR
+    python -m trainer.recipes.toon train DATA -o RUN_DIR
+    python -m trainer.recipes.toon evaluate DATA -o RUN_DIR
+    python -m trainer.recipes.toon export -o RUN_DIR FILE.safetensors
+
+DATA holds the labelled faces (`portraits/`, `faces/`). Every command goes on where an earlier call stopped. The room's
+modules do the work: `toon_data` reads, `toon_drawing` draws, `toon_pairs` caches and augments, `toon_training` trains.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import cv2
+import numpy as np
+import torch
+from skimage.metrics import structural_similarity
+
+from model import Generator, Style, StyleCard
+from model.images import to_pictures, to_tensor
+
+from ..errors import TrainingDataError
+from .toon_data import CROP_PX, HELD_OUT, Picture, load_faces, split_faces
+from .toon_pairs import PairSet, draw_pairs
+from .toon_training import Training, TrainingConfig, train
+
+log = logging.getLogger(__name__)
+
+SHEET_COLUMNS = 6
+DESCRIPTION = ("A flat comic: few tones per part, coloured ink along the borders, large drawn eyes, calm backgrounds. "
+               "Keeps age, hair, beard, glasses and expression.")
+PROVENANCE = ("Trained by trainer/recipes/toon.py on drawings that rules made of generated portraits: "
+              "faker-js/assets-person-portrait (CC0) and SelfishGene/SFHQ-T2I-dataset (MIT); no real person.")
+
+
+def stylise(generator: Generator, pictures: list[Picture]) -> list[Picture]:
+    """Run the generator on crops, one by one in bfloat16: HxWx3 uint8 RGB -> the same."""
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        return [to_pictures(generator(to_tensor(picture[None])).image)[0] for picture in pictures]
+
+
+def write_sheet(generator: Generator, pairs: PairSet, path: Path, count: int = 18) -> None:
+    """Save a PNG sheet of held-out faces, each as photograph | output | target from top to bottom."""
+    chosen = np.linspace(0, len(pairs) - 1, min(count, len(pairs))).astype(int)
+    cut = [pairs.plain(int(i)) for i in chosen]
+    outputs = stylise(generator, [photo for photo, _ in cut])
+    cells = [np.vstack([photo, output, target]) for (photo, target), output in zip(cut, outputs, strict=True)]
+    rows = [np.hstack(cells[i:i + SHEET_COLUMNS]) for i in range(0, len(cells), SHEET_COLUMNS)]
+    width = rows[0].shape[1]
+    sheet = np.vstack([np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows])
+    cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+
+
+def score(generator: Generator, pairs: PairSet) -> dict[str, float]:
+    """Mean SSIM and L1 (values in [0, 1]) of outputs and of untouched inputs against the drawn targets, per split."""
+    rows: dict[str, list[tuple[float, float, float, float]]] = {}
+    for index, key in enumerate(pairs.keys):
+        photo, target = pairs.plain(index)
+        output = stylise(generator, [photo])[0]
+        rows.setdefault(key.split("-")[0], []).append((*_compare(output, target), *_compare(photo, target)))
+    metrics: dict[str, float] = {}
+    for split, values in rows.items():
+        metrics[f"{split}_count"] = len(values)
+        for name, mean in zip(("ssim", "l1", "input_ssim", "input_l1"), np.mean(values, axis=0), strict=True):
+            metrics[f"{split}_{name}"] = round(float(mean), 4)
+    return metrics
+
+
+def _compare(image: Picture, target: Picture) -> tuple[float, float]:
+    ssim = structural_similarity(  # type: ignore[no-untyped-call]
+        image, target, channel_axis=2)
+    return float(ssim), float(np.abs(image.astype(np.float32) - target).mean() / 255)
+
+
+def _held_out(data: Path, run: Path) -> PairSet:
+    return PairSet(run / "pairs", split_faces(load_faces(data))[1]).first(HELD_OUT)
+
+
+def _load_average(run: Path, config: TrainingConfig) -> Training:
+    training, snapshot = Training(config), run / "snapshot.pt"
+    if not snapshot.exists():
+        raise TrainingDataError(f"no snapshot in '{run}'; run the recipe's 'train' first.")
+    training.resume(snapshot)
+    return training
+
+
+def _run_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option("-o", "--run", "run", type=click.Path(path_type=Path), required=True, metavar="RUN_DIR",
+                        help="Folder of the run: pairs, snapshot, log, previews.")(command)
+
+
+_data_argument = click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
+
+
+@click.group(help=__doc__)
+@click.option("--threads", type=click.IntRange(1), default=2, show_default=True, help="CPU threads.")
+def main(threads: int) -> None:
+    """Set up logging and threads."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(1)
+
+
+@main.command("draw")
+@_data_argument
+@_run_option
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that draw.")
+def draw_command(data: Path, run: Path, workers: int) -> None:
+    """Draw all pairs into RUN_DIR/pairs."""
+    training, held_out = split_faces(load_faces(data))
+    usable = draw_pairs(data, run / "pairs", held_out + training, workers)
+    log.info("%d of %d faces have a pair.", usable, len(training) + len(held_out))
+
+
+@main.command("train")
+@_data_argument
+@_run_option
+def train_command(data: Path, run: Path) -> None:
+    """Train on the drawn pairs, resuming from RUN_DIR/snapshot.pt."""
+    faces, held_out = split_faces(load_faces(data))
+    every, held = PairSet(run / "pairs", faces), PairSet(run / "pairs", held_out)
+    pairs, judged = every.without_likenesses(held), held.first(HELD_OUT)
+    log.info("%d pairs to train on, %d left out as likenesses of those held out, %d to judge by.", len(pairs),
+             len(every) - len(pairs), len(judged))
+    train(TrainingConfig(), pairs, run, lambda generator, path: write_sheet(generator, judged, path))
+
+
+@main.command("evaluate")
+@_data_argument
+@_run_option
+def evaluate_command(data: Path, run: Path) -> None:
+    """Score the averaged weights on the held-out pairs; writes RUN_DIR/metrics.json and held-out.png."""
+    training, pairs = _load_average(run, TrainingConfig()), _held_out(data, run)
+    metrics = score(training.average, pairs) | {"steps": training.step}
+    (run / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+    write_sheet(training.average, pairs, run / "held-out.png", 36)
+    click.echo(json.dumps(metrics))
+
+
+@main.command("export")
+@_run_option
+@click.argument("target", type=click.Path(path_type=Path), metavar="FILE.safetensors")
+def export_command(run: Path, target: Path) -> None:
+    """Save the averaged weights as a float16 style file with the figures of the last evaluation."""
+    config = TrainingConfig()
+    training, figures = _load_average(run, config), run / "metrics.json"
+    metrics = json.loads(figures.read_text()) if figures.exists() else {}
+    card = StyleCard(description=DESCRIPTION, template="head", crop_size_px=CROP_PX, mask_group="head", licence="MIT",
+                     provenance=f"{PROVENANCE} {training.step} steps.", metrics=metrics)
+    style = Style(target.stem, card, config.generator, training.average)
+    style.save(target, dtype=torch.float16)
+    log.info("Wrote '%s', %.2f MB.", target, target.stat().st_size / 1e6)
+
+
+if __name__ == "__main__":
+    main()
