@@ -35,6 +35,10 @@ class DecodeReport:
     """Packets that the decoder or the demuxer refused."""
     num_bad_frames: int = 0
     """Frames that the decoder marked as damaged (shown with what it could make of them)."""
+    num_packets: int = 0
+    """Packets of the picture stream that should each have given a frame."""
+    num_lost_frames: int = 0
+    """Frames that packets were there for and that the decoder did not give, where they are too many to be in order."""
     num_repaired_pts: int = 0
     """Frames whose stamp was missing, repeated or ran backwards; the timeline is not the file's own any more."""
     num_converted: int = 0
@@ -55,6 +59,7 @@ class DecodeReport:
         for number, what in (
             (self.num_bad_packets, "packets were damaged and left out"),
             (self.num_bad_frames, "frames were damaged and decoded as well as possible"),
+            (self.num_lost_frames, "frames could not be decoded"),
             (self.num_repaired_pts, "frames had a missing or repeated time stamp, which was replaced"),
             (self.num_converted, "frames differed in size or format and were scaled to the first one's"),
         ):
@@ -65,7 +70,7 @@ class DecodeReport:
     @property
     def is_damaged(self) -> bool:
         """Whether anything is missing or broken, as far as the decoder noticed."""
-        return bool(self.is_truncated or self.num_bad_packets or self.num_bad_frames)
+        return bool(self.is_truncated or self.num_bad_packets or self.num_bad_frames or self.num_lost_frames)
 
 
 def iter_frames(info: MediaInfo, *, report: DecodeReport | None = None, strict: bool = False) -> Iterator[Frame]:
@@ -89,7 +94,7 @@ def iter_frames(info: MediaInfo, *, report: DecodeReport | None = None, strict: 
             yield _convert(source, clock.stamp(source), info, report)
             report.num_frames += 1
     report.num_repaired_pts = clock.num_repaired
-    _look_for_missing_end(info, report)
+    _look_for_losses(info, report)
     if report.num_frames == 0 or (strict and report.is_damaged):
         raise UnreadableInputError(_damage(info, report))
 
@@ -105,7 +110,7 @@ def iter_stamps(info: MediaInfo, report: DecodeReport) -> Iterator[int | None]:
         for source in _decoded(container, info, report, container.streams):
             report.num_frames += 1
             yield source.pts
-    _look_for_missing_end(info, report)
+    _look_for_losses(info, report)
 
 
 def iter_chunk(
@@ -201,6 +206,7 @@ def _decoded(container: Any, info: MediaInfo, report: DecodeReport, streams: Any
     for packet in _packets(container, report, tuple(streams)):
         if packet.stream_index != stream.index:
             continue
+        report.num_packets += bool(packet.size) and not packet.is_discard
         for source in _pictures(context, packet, report):
             yield from deinterlacer.push(source) if deinterlacer else (source,)
     if deinterlacer:
@@ -282,13 +288,18 @@ class _Clock:
         return last + 1
 
 
-def _look_for_missing_end(info: MediaInfo, report: DecodeReport) -> None:
+def _look_for_losses(info: MediaInfo, report: DecodeReport) -> None:
+    """Complete the report after the last frame."""
+    lost = report.num_packets - report.num_frames
+    # VP8 has packets without a picture, fields may come in packets of their own, and a stream may start in mid-air.
+    if info.video.codec != "vp8" and not info.video.is_interlaced and lost > max(3, report.num_packets // 20):
+        report.num_lost_frames = lost
     promised = None
     if info.duration_secs is not None and report.end_secs is not None and "mpegts" not in info.container:
         promised = (info.start_secs or 0) + info.duration_secs - report.end_secs
     lacks_bytes = missing_bytes(info.path)
-    is_long = promised is not None and promised > _MISSING_END_SECS
-    report.is_truncated = bool(lacks_bytes) or (lacks_bytes is None and is_long)
+    tolerance = _MISSING_END_SECS if lacks_bytes is None else max(1, (info.duration_secs or 0) / 20)
+    report.is_truncated = bool(lacks_bytes) or (promised is not None and promised > tolerance)
     if report.is_truncated and promised is not None:
         report.missing_secs = max(0.0, float(promised))
 

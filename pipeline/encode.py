@@ -17,7 +17,7 @@ from .codecs import CODECS, Codec, best_layout
 from .colour import ColourTags, effective_matrix, setparams_words
 from .errors import FfmpegError, UnsupportedInputError
 from .feed import STALL_SECS, FfmpegFeed
-from .ffmpeg import available_encoders, encoder_pixel_formats, ffmpeg_version, file_url
+from .ffmpeg import available_encoders, encoder_pixel_formats, ffmpeg_version, graph_url
 from .frames import Frame, PixelLayout
 from .mediainfo import MediaInfo
 
@@ -311,7 +311,7 @@ def _arguments(plan: EncodePlan, path: Path) -> Any:
     source = ffmpeg.input("pipe:0", format="nut")
     return ffmpeg.output(
         source["v:0"],
-        file_url(path),
+        graph_url(path),
         format="matroska" if plan.chunk_suffix == ".mkv" else "nut",
         vf=plan.filters,
         copyts=None,

@@ -96,6 +96,14 @@ def file_url(path: Path | str) -> str:
     return "file:" + os.path.abspath(path)
 
 
+def graph_url(path: Path | str) -> str:
+    """Return `file_url(path)` in a form that ffmpeg-python takes for any name; `compile_arguments` turns it back.
+
+    Its graphs are hashed as UTF-8, which names that are no UTF-8 have none of.
+    """
+    return file_url(path).encode("utf-8", "surrogateescape").decode("latin-1")
+
+
 def compile_arguments(stream: Any, extra: Sequence[str] = ()) -> list[str]:
     """Return ffmpeg-python's output node `stream` as arguments without the program's name.
 
@@ -105,8 +113,13 @@ def compile_arguments(stream: Any, extra: Sequence[str] = ()) -> list[str]:
     """
     import ffmpeg
 
-    *arguments, output = (str(argument) for argument in ffmpeg.get_args(stream))
+    *arguments, output = (_without_disguise(str(argument)) for argument in ffmpeg.get_args(stream))
     return [*arguments, *extra, output]
+
+
+def _without_disguise(argument: str) -> str:
+    is_url = argument.startswith("file:")
+    return argument.encode("latin-1").decode("utf-8", "surrogateescape") if is_url else argument
 
 
 def run_ffmpeg(arguments: Any, *, timeout_secs: float | None = None) -> str:
@@ -121,8 +134,11 @@ def run_ffmpeg(arguments: Any, *, timeout_secs: float | None = None) -> str:
         OutOfSpaceError: It failed because a disk is full.
     """
     process = FfmpegProcess(arguments)
-    process.wait(timeout_secs)
-    return process.stderr_tail()
+    try:
+        process.wait(timeout_secs)
+        return process.stderr_tail()
+    finally:
+        process.close()
 
 
 class FfmpegProcess:

@@ -17,7 +17,7 @@ from .colour import ColourTags
 from .containers import CONTAINERS, Container
 from .errors import FfmpegError, UnsupportedInputError
 from .feed import FfmpegFeed
-from .ffmpeg import SOURCE_OPTIONS, compile_arguments, file_url, run_ffmpeg
+from .ffmpeg import SOURCE_OPTIONS, compile_arguments, file_url, graph_url, run_ffmpeg
 from .mediainfo import MediaInfo
 from .muxplan import MuxPlan, MuxReport, plan_mux, rotation_options
 
@@ -75,10 +75,10 @@ def copy_streams(source: MediaInfo, out: Path) -> MuxReport:
     import ffmpeg
 
     def write(plan: MuxPlan) -> list[str]:
-        file = ffmpeg.input(file_url(source.path), **SOURCE_OPTIONS)
+        file = ffmpeg.input(graph_url(source.path), **SOURCE_OPTIONS)
         indices = [source.video.index if m.stream is None else m.stream.index for m in plan.mappings]
         options = plan.options(source.video.colour, source_input=0)
-        output = ffmpeg.output(*(file[str(index)] for index in indices), file_url(out), **options)
+        output = ffmpeg.output(*(file[str(index)] for index in indices), graph_url(out), **options)
         run_ffmpeg(compile_arguments(output, plan.tag_arguments()))
         return []
 
@@ -93,10 +93,10 @@ def stack_side_by_side(left: Path, right: Path, out: Path) -> None:
     """
     import ffmpeg
 
-    inputs = [ffmpeg.input(file_url(path), **SOURCE_OPTIONS) for path in (left, right)]
+    inputs = [ffmpeg.input(graph_url(path), **SOURCE_OPTIONS) for path in (left, right)]
     stacked = ffmpeg.filter([each["v:0"] for each in inputs], "hstack")
     options = {"c:v": "libx264", "crf": 17, "preset": "veryfast", "pix_fmt": "yuv420p", "c:a": "copy"}
-    run_ffmpeg(ffmpeg.output(stacked, inputs[1]["a?"], file_url(out), movflags="+faststart", **options))
+    run_ffmpeg(ffmpeg.output(stacked, inputs[1]["a?"], graph_url(out), movflags="+faststart", **options))
 
 
 def _container(out: Path) -> Container:
@@ -131,18 +131,17 @@ def _arguments(plan: MuxPlan, joined: "_Joined", out: Path, colour: ColourTags) 
 
     turn, tags, told = rotation_options(plan.source)
     video = ffmpeg.input("pipe:0", format=joined.pipe_format, itsoffset=-joined.shift_secs, **turn)
-    file = ffmpeg.input(file_url(plan.source.path), **SOURCE_OPTIONS)
+    file = ffmpeg.input(graph_url(plan.source.path), **SOURCE_OPTIONS)
     streams = [video["v:0"] if m.stream is None else file[str(m.stream.index)] for m in plan.mappings]
     if len(streams) == 1:
         streams.append(file["d:999?"])  # no such stream: the source is an input for its chapters only
     # ffmpeg-python numbers inputs in the order in which the outputs name them
     options = plan.options(colour, source_input=1 if plan.video_position == 0 else 0)
     position = plan.video_position
-    if joined.delay:
-        options[f"bsf:{position}"] = joined.dts_filter()
+    options[f"bsf:{position}"] = joined.stamp_filter()
     if joined.codec == "hevc" and plan.container.muxer in ("mp4", "mov"):
         options[f"tag:{position}"] = "hvc1"  # Apple's players refuse hev1
-    output = ffmpeg.output(*streams, file_url(out), **options)
+    output = ffmpeg.output(*streams, graph_url(out), **options)
     return compile_arguments(output, plan.tag_arguments(tags)), told
 
 
@@ -156,6 +155,8 @@ class _Joined:
     codec: str
     places: tuple[tuple[int, ...], ...]
     """Per chunk, for every packet in coding order, its picture's place in display order."""
+    last_duration: int
+    """How long the last picture is shown, in the time base."""
     delay: int
     """Pictures by which coding order runs ahead of display order (B-frames)."""
 
@@ -170,7 +171,15 @@ class _Joined:
         if len({extradata for _, _, extradata in headers}) > 1:
             raise FfmpegError("the rendered chunks are of different encoders; remove the work folder and run again.")
         delay = max(at - place for order in places for at, place in enumerate(order))
-        return cls(tuple(chunks), tuple(map(int, pts)), source.video.time_base, headers[0][1], places, delay)
+        return cls(
+            chunks=tuple(chunks),
+            pts=tuple(map(int, pts)),
+            time_base=source.video.time_base,
+            codec=headers[0][1],
+            places=places,
+            last_duration=_last_duration(source, pts),
+            delay=delay,
+        )
 
     @property
     def pipe_format(self) -> str:
@@ -184,11 +193,16 @@ class _Joined:
         unit = self.time_base.numerator
         return math.ceil(early / unit) * unit
 
-    def dts_filter(self) -> str:
-        """Return the bitstream filter that stamps the first packets, whose dts the pipe does not carry."""
+    def stamp_filter(self) -> str:
+        """Return the bitstream filter that adds what the pipe does not carry: early dts and the last duration.
+
+        Without a duration, the edit list of an mp4 ends before the last picture and hides it.
+        """
         step = float((self.pts[-1] - self.pts[0]) * self.time_base / max(1, len(self.pts) - 1))
         early = f"STARTPTS-max(1,floor({step:.9f}/TB))*({self.delay}-N)"
-        return f"setts=pts=PTS:dts=if(lt(N,{self.delay}),{early},DTS)".replace(",", "\\,")
+        is_last = f"gte(PTS*TB,{float(self.pts[-1] * self.time_base):.9f}-0.000001)"
+        duration = f"if({is_last},max(1,round({float(self.last_duration * self.time_base):.9f}/TB)),DURATION)"
+        return f"setts=pts=PTS:dts=if(lt(N,{self.delay}),{early},DTS):duration={duration}".replace(",", "\\,")
 
     def feed(self, feed: FfmpegFeed) -> None:
         """Hand all packets over in coding order."""
@@ -212,6 +226,17 @@ class _Joined:
                 yield packet, self.pts[first + place] + shift, dts + shift
                 at += 1
             first += len(order)
+
+
+def _last_duration(source: MediaInfo, pts: Sequence[int]) -> int:
+    """Return how long the last picture is shown: as the source says, else as long as the one before."""
+    video = source.video
+    if video.duration_pts is not None and video.start_pts is not None:
+        promised = video.start_pts + video.duration_pts - pts[-1]
+        if promised > 0:
+            return promised
+    rate = video.avg_frame_rate or Fraction(25)
+    return max(1, pts[-1] - pts[-2] if len(pts) > 1 else round(1 / (rate * video.time_base)))
 
 
 def _packets(chunk: Path) -> Iterator[Any]:

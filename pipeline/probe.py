@@ -20,6 +20,7 @@ from .hdr import HdrMetadata, parse_hdr_metadata
 from .mediainfo import Chapter, MediaInfo, OtherStream, VideoStream
 from .orientation import UPRIGHT, parse_display_matrix
 from .planes import layout_for
+from .truncation import missing_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,18 @@ def probe(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> MediaInfo:
     """
     path = Path(os.path.abspath(path))
     check_regular_file(path)
+    try:
+        return _probe(path, max_pixels)
+    except InputError as error:
+        lacks = missing_bytes(path)
+        if not lacks:
+            raise
+        raise UnreadableInputError(
+            f"{show(path)} is cut off: at least {lacks} bytes are missing (an interrupted recording or copy)."
+        ) from error
+
+
+def _probe(path: Path, max_pixels: int) -> MediaInfo:
     with open_media(path, max_pixels=max_pixels) as container:
         stream = _main_video_stream(container, path)
         size = stream.codec_context.width, stream.codec_context.height
@@ -108,7 +121,7 @@ def _opening_error(path: Path, error: Exception) -> InputError:
         return UnreadableInputError(f"{show(path)} cannot be read: {error.strerror}.")
     return UnsupportedInputError(
         f"{show(path)} is not a video we can read: no mp4, mov, mkv, webm, ts, avi, flv, mpeg, wmv or ogv, "
-        "or its header is damaged or missing (an interrupted recording or copy)."
+        "or its header is damaged."
     )
 
 
