@@ -78,7 +78,7 @@ def exit_code(error: BaseException) -> int:
 @click.version_option(package_name="ugatit-pipeline", prog_name="ugatit-pipeline")
 @click.pass_context
 def cli(context: click.Context, log_level: str, as_json: bool) -> None:
-    r"""Restyle the faces in videos and pictures; everything else in them stays as it is.
+    """Restyle the faces in videos and pictures; everything else in them stays as it is.
 
     \b
     First steps:
@@ -88,7 +88,7 @@ def cli(context: click.Context, log_level: str, as_json: bool) -> None:
       python run.py doctor                            what is here, what is missing
 
     Every option can also be set by an environment variable: UGATIT_CONVERT_STYLE=toon is `convert --style toon`.
-    """
+    """  # noqa: D301
     context.obj = Globals(json=as_json, log_level=log_level.upper())
     logging.basicConfig(
         level=log_level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True

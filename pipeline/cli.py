@@ -33,7 +33,7 @@ T = TypeVar("T")
 @convert_options
 @click.pass_context
 def convert(context: click.Context, /, inputs: tuple[str, ...], output: Path, **choices: Any) -> int:
-    r"""Restyle the faces in videos, pictures and folders of them.
+    """Restyle the faces in videos, pictures and folders of them.
 
     Sound, subtitles, timestamps and metadata are kept, and so is every pixel that is not part of a face. Beside each
     result stands a report (NAME.report.json). An interrupted run goes on where it stopped when given again.
@@ -45,7 +45,7 @@ def convert(context: click.Context, /, inputs: tuple[str, ...], output: Path, **
       convert photos/ -o out --faces largest           a folder, one face a picture
       convert clip.mov -o out --style my.safetensors --strength 0.7
       convert talk.mkv -o out --codec libx265 --crf 20 --compare side
-    """
+    """  # noqa: D301
     from .convert import convert_all
 
     settings = ConvertSettings(**choices)
@@ -68,14 +68,14 @@ def convert(context: click.Context, /, inputs: tuple[str, ...], output: Path, **
 @click.option("--device", default=ConvertSettings.device, show_default=True, help="Where the generator runs.")
 @click.pass_context
 def demo(context: click.Context, /, output: Path, style: str, device: str) -> int:
-    r"""Make a short clip with sound and restyle it: the quickest way to see what this program does.
+    """Make a short clip with sound and restyle it: the quickest way to see what this program does.
 
     Needs no other data and downloads nothing. Writes the clip, the restyled clip, both side by side and a picture.
 
     \b
     Example:
       demo -o demo
-    """
+    """  # noqa: D301
     from .convert import run_demo
 
     settings = ConvertSettings(style=style, device=device, overwrite=True)
@@ -87,8 +87,8 @@ def demo(context: click.Context, /, output: Path, style: str, device: str) -> in
         for text, path in files.items():
             click.echo(f"{text:14} {path}")
         click.echo(
-            f"{report.frames} frames with {report.faces} faces in {report.elapsed_secs:.1f} s: {report.fps:.1f} frames per second "
-            f"on {report.device} ({report.engine}, {report.precision})."
+            f"{report.frames} frames with {report.faces} faces in {report.elapsed_secs:.1f} s: "
+            f"{report.fps:.1f} frames per second on {report.device} ({report.engine}, {report.precision})."
         )
     return _conclude(context, [outcome])
 

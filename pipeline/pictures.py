@@ -51,7 +51,9 @@ class PictureCanvas:
         width, height = self.size_wh
         scale = min(1.0, short_side / min(width, height))
         size_wh = max(1, round(width * scale)), max(1, round(height * scale))
-        return self._to_8_bit(np.asarray(cv2.resize(self.pixels, size_wh, interpolation=cv2.INTER_AREA), self.pixels.dtype))
+        return self._to_8_bit(
+            np.asarray(cv2.resize(self.pixels, size_wh, interpolation=cv2.INTER_AREA), self.pixels.dtype)
+        )
 
     def paste_rgb(self, x0: int, y0: int, rgb: npt.NDArray[np.float32], mask: npt.NDArray[np.float32]) -> None:
         """Blend HxWx3 float32 in [0, 255] in; pixels whose mask is 0 stay bit-equal."""
@@ -92,10 +94,10 @@ def convert_picture(item: Item, studio: Studio, progress: Progress) -> Report:
     else:
         pixels = _restyle(picture, studio, report)
     _describe(report, studio)
-    job = studio.settings.fingerprint(source=report.input_sha256, style=report.style_sha256, output=item.output.name)
+    job = studio.job_of(report.input_sha256, item.output)
     with work_folder(item.root, job, resume=False) as folder:
         finished = folder / ("finished" + item.output.suffix)
-        write_picture(finished, picture, pixels)
+        report.warnings += write_picture(finished, picture, pixels)
         _verify(finished, pixels)
         report.verified = True
         publish(finished, item.output, overwrite=studio.settings.overwrite)
@@ -116,7 +118,9 @@ def _restyle(picture: Picture, studio: Studio, report: Report) -> npt.NDArray[np
             report.guarded += 1
             continue
         mask = stylist.make_mask(styled.source, styled.placement.landmarks) * np.float32(studio.settings.strength)
-        report.faces += paste_face(canvas, styled.styled.astype(np.float32), mask, styled.placement.source_to_crop) is not None
+        report.faces += (
+            paste_face(canvas, styled.styled.astype(np.float32), mask, styled.placement.source_to_crop) is not None
+        )
     report.tracks = len(faces)
     if not faces:
         report.warnings.append("No face was found; the picture is as it was.")
@@ -127,6 +131,7 @@ def _restyle(picture: Picture, studio: Studio, report: Report) -> npt.NDArray[np
 
 def _chosen(faces: list[Face], choice: str) -> list[Face]:
     """The largest faces first, no more than were asked for."""
+
     def area(face: Face) -> float:
         width, height = face.box_xyxy[2:] - face.box_xyxy[:2]
         return float(width * height)
@@ -167,4 +172,6 @@ def _verify(path: Path, pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) 
     """Read the finished picture back before anyone else can."""
     shape = read_picture(path).rgb.shape
     if shape != pixels.shape:
-        raise PipelineError(f"the finished picture came back as {shape} instead of {pixels.shape}; nothing was published.")
+        raise PipelineError(
+            f"the finished picture came back as {shape} instead of {pixels.shape}; nothing was published."
+        )

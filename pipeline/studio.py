@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import os
 from functools import cached_property
 from pathlib import Path
 
 from alignment.detectors import build_detector
-from alignment.landmarks import build_landmark_predictor
+from alignment.landmarks import BUILT_IN_WEIGHTS, build_landmark_predictor
 from alignment.templates import TEMPLATES, CropTemplate
 from model import Engine, Style, StyleFormatError, load_engine, load_style
 
 from .finder import FaceFinder
 from .masks import MaskMaker, build_mask_maker
+from .publish import sha256_of
 from .settings import ConvertSettings
 from .stylist import Stylist
+
+
+def _sha256_or_none(path: Path) -> str | None:
+    return sha256_of(path) if path.exists() else None
 
 
 def _path(name: str | None) -> Path | None:
@@ -56,6 +63,23 @@ class Studio:
         """Detector and landmarks."""
         detector = build_detector(self.settings.detector, weights=_path(self.settings.detector_weights))
         return FaceFinder(detector, build_landmark_predictor(self.settings.landmarks))
+
+    def job_of(self, source_sha256: str, output: Path) -> str:
+        """Identity of a conversion: whatever changes a pixel of the result changes it, so that a resumed run never mixes.
+
+        Args:
+            source_sha256: hash of the input's content.
+            output: where the result goes.
+        """
+        return self.settings.fingerprint(
+            program=importlib.metadata.version("ugatit-pipeline"),
+            source=source_sha256,
+            style=self.style.sha256,
+            detector=self.finder.detector.name,
+            landmarks=_sha256_or_none(BUILT_IN_WEIGHTS),
+            mask=self.mask_name,
+            output=os.fsencode(output).hex(),
+        )
 
     @cached_property
     def _masks(self) -> tuple[str, MaskMaker]:

@@ -71,9 +71,7 @@ class _Conversion:
         output, encoding = self._choose_output()
         check_absent(output, overwrite=self.settings.overwrite)
         self.report.output = str(output)
-        job = self.settings.fingerprint(
-            source=self.report.input_sha256, style=self.report.style_sha256, output=str(output)
-        )
+        job = self.studio.job_of(self.report.input_sha256, output)
         with work_folder(self.item.root, job, resume=self.settings.resume) as folder:
             analysis = self._analysis(folder)
             plan = self._plan(analysis)
@@ -103,11 +101,15 @@ class _Conversion:
             raise UnsupportedInputError(
                 f'"{asked.name}" cannot hold {codec} video; name an output ending in {holders}.'
             )
-        size_wh = beside_wh(self.info.video.frame_shape) if settings.compare == "side" else None
-        plan = plan_encoding(self.info, EncodeSettings(codec, settings.crf, settings.preset), size_wh=size_wh)
+        encode = EncodeSettings(codec, settings.crf, settings.preset)
+        plan = plan_encoding(self.info, encode, size_wh=self._coded_wh())
         self.report.warnings += plan.warnings
         output = asked if suffix == asked.suffix.lower() else asked.with_suffix(suffix)
         return output, plan
+
+    def _coded_wh(self) -> tuple[int, int] | None:
+        """Size of the result's planes where it is not the source's."""
+        return beside_wh(self.info.video.frame_shape) if self.settings.compare == "side" else None
 
     def _join(self, chunks: Sequence[Chunk], analysis: Analysis, encoding: EncodePlan, finished: Path) -> None:
         before = perf_counter()
@@ -123,7 +125,8 @@ class _Conversion:
     def _verify(self, finished: Path, analysis: Analysis) -> None:
         """Compare the result with its source, and the source with what it was when we began."""
         before = perf_counter()
-        self.report.verification = asdict(verify(finished, self.info, analysis.pts.tolist()))
+        size_wh = self._coded_wh()
+        self.report.verification = asdict(verify(finished, self.info, analysis.pts.tolist(), size_wh=size_wh))
         self.report.verified = True
         if _stamp(self.item.source) != self.stamp:
             raise UnreadableInputError(f'"{self.item.source}" was changed while it was converted; run again.')
