@@ -110,10 +110,8 @@ def _landmarks() -> str:
 
 def _detector(name: str) -> str:
     from alignment.detectors import build_detector
-    from alignment.downloads import offline
 
-    with offline():
-        return build_detector(name).name
+    return build_detector(name, allow_download=False).name
 
 
 def _parser() -> str:
