@@ -67,7 +67,7 @@ def analyse(
     if not pts:
         raise UnreadableInputError("the video holds no frame that can be decoded.")
     stamps = np.array(pts, np.int64)
-    times = (stamps - stamps[0]).astype(np.float64) * float(time_base)
+    times = np.asarray((stamps - stamps[0]) * float(time_base), np.float64)
     tracking = TrackingConfig(min_track_secs=config.min_track_secs, max_gap_secs=config.max_gap_secs)
     tracks = link_faces(follower.faces, times, frozenset(follower.cuts), tracking)
     return Analysis(stamps, time_base, frozenset(follower.cuts), tuple(tracks), finder.detector.name)

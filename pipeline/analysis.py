@@ -45,7 +45,7 @@ class Analysis:
     @property
     def times_secs(self) -> npt.NDArray[np.float64]:
         """(N,) times of the frames from the first one on."""
-        return (self.pts - self.pts[0]).astype(np.float64) * float(self.time_base)
+        return np.asarray((self.pts - self.pts[0]) * float(self.time_base), np.float64)
 
     def save(self, path: Path) -> None:
         """Write atomically as .npz without pickles."""

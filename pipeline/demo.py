@@ -1,4 +1,4 @@
-"""The demo clip: a moving, sounding video made from scikit-image's portrait of an astronaut. No download, no other data."""
+"""The demo clip: a moving, sounding video made from scikit-image's portrait of an astronaut. It needs no download."""
 
 from __future__ import annotations
 
@@ -43,6 +43,8 @@ def draw_frame(at_secs: float) -> RGB:
     """The picture at a time: HxWx3 uint8 RGB of SIZE_WH."""
     from skimage.data import astronaut
 
+    portrait: RGB = astronaut()  # type: ignore[no-untyped-call]
+
     width, height = SIZE_WH
     phase = 2 * np.pi * at_secs / DURATION_SECS
     zoom = 1.55 + 0.35 * np.sin(phase)
@@ -51,7 +53,8 @@ def draw_frame(at_secs: float) -> RGB:
     move = cv2.getRotationMatrix2D((float(look_at[0]), float(look_at[1])), angle, zoom)
     move[:, 2] += np.array([width / 2, height / 2]) - look_at
     return np.asarray(
-        cv2.warpAffine(astronaut(), move, SIZE_WH, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101), np.uint8
+        cv2.warpAffine(portrait, move, SIZE_WH, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101),
+        np.uint8,
     )
 
 

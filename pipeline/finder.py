@@ -1,7 +1,7 @@
-"""Find and follow faces in single frames: the detector looks for new ones, the landmarks follow the known ones.
+"""Find and follow faces in single frames: a detector finds new ones, the landmarks follow the known ones.
 
-Works on anything that can hand out parts of itself as RGB (a decoded frame, a picture). It knows nothing of time: that is
-analyse.py's.
+Works on anything that can hand out parts of itself as RGB (a decoded frame, a picture). It knows nothing of time:
+that is for analyse.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from alignment.warp import compose, invert, transform_points
 
 RGB = npt.NDArray[np.uint8]
 
-DETECTION_SHORT_SIDE_PX = 480
+DETECTION_SHORT_SIDE_PX = 720
 """Frames are shrunk to this before the detector sees them; detectors shrink further to their own working scale."""
 
 
@@ -56,8 +56,8 @@ class FaceFinder:
             known: faces that need not be found again.
 
         Returns:
-            New faces with landmarks, in pixels of the picture. A detection whose landmarks are not those of a face is left
-            out.
+            New faces with landmarks, in pixels of the picture. A detection that shows no face to the landmark predictor
+            is left out.
         """
         thumbnail = source.thumbnail(DETECTION_SHORT_SIDE_PX)
         shrink = thumbnail.shape[1] / source.size_wh[0]

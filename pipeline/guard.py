@@ -40,4 +40,4 @@ def is_outlier(sources: Mapping[int, Crop], styled: Mapping[int, Crop], centre: 
 
 
 def _tone(crop: Crop) -> npt.NDArray[np.float64]:
-    return crop[::4, ::4].reshape(-1, crop.shape[2]).mean(axis=0)
+    return np.asarray(crop[::4, ::4].reshape(-1, crop.shape[2]).mean(axis=0), np.float64)

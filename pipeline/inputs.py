@@ -1,4 +1,4 @@
-"""From the command line's inputs to a list of conversions: folders are searched, output names chosen, clashes refused."""
+"""From the command line's inputs to a list of conversions: search folders, choose output names, refuse clashes."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def collect(inputs: Sequence[str], output: Path) -> Inputs:
         output: the output folder; with a single input file it may be the output file itself.
 
     Returns:
-        One item per file. A folder's tree is kept below the output folder; what is neither video nor picture there, hidden
-        or temporary, is left out.
+        One item per file. A folder's tree is kept below the output folder; what is neither video nor picture there,
+        or hidden, or temporary, is left out.
     """
     output, pairs, errors = _absolute(output), [], []
     single = _single_file(inputs, output)

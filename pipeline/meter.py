@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from .flow import FlowEstimator, round_trip, warp_by_flow
 from .frames import Frame
 from .paste import Region
-from .temporal import warp_by_flow
 
 Grey = npt.NDArray[np.uint8]
 
@@ -54,7 +54,7 @@ class WarpErrorMeter:
 
     def __post_init__(self) -> None:
         """Set the flow up."""
-        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._flow = FlowEstimator()
 
     def update(self, source: Grey, output: Grey, regions: list[Region], is_cut: bool = False) -> None:
         """Take the next frame in.
@@ -78,14 +78,10 @@ class WarpErrorMeter:
         scale = min(1.0, _MAX_SIDE_PX / max(height, width))
         size_wh = max(16, round(width * scale)), max(16, round(height * scale))
         old_source, old_output, source, output = (
-            cv2.resize(np.ascontiguousarray(p[window]), size_wh, interpolation=cv2.INTER_AREA) for p in (*before, *now)
+            np.asarray(cv2.resize(p[window], size_wh, interpolation=cv2.INTER_AREA), np.uint8) for p in (*before, *now)
         )
-        back = self._flow.calc(source, old_source, None)
-        forth = self._flow.calc(old_source, source, None)
-        round_trip = back + cv2.remap(
-            forth, _grid(size_wh) + back, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
-        is_seen = np.hypot(round_trip[..., 0], round_trip[..., 1]) <= _MAX_ROUND_TRIP_PX
+        back = self._flow(source, old_source)
+        is_seen = round_trip(back, self._flow(old_source, source)) <= _MAX_ROUND_TRIP_PX
         weight = cv2.resize(region.mask, size_wh, interpolation=cv2.INTER_AREA) * is_seen
         self.sums.pixels += float(weight.sum())
         self.sums.source += float((cv2.absdiff(source, warp_by_flow(old_source, back)) * weight).sum())
@@ -96,8 +92,3 @@ def luma8(frame: Frame) -> Grey:
     """First plane of a frame (luma; green of an RGB one), upright, HxW uint8 of its own."""
     plane = frame.orientation.to_display(frame.planes[0])
     return np.ascontiguousarray(plane >> (frame.layout.bit_depth - 8), np.uint8)
-
-
-def _grid(size_wh: tuple[int, int]) -> npt.NDArray[np.float32]:
-    x, y = np.meshgrid(np.arange(size_wh[0], dtype=np.float32), np.arange(size_wh[1], dtype=np.float32))
-    return np.stack([x, y], axis=-1)

@@ -61,17 +61,16 @@ def paste_face(canvas: Canvas, crop: npt.NDArray[np.float32], mask: Mask, source
     shrink = int(np.hypot(to_crop[0, 0], to_crop[1, 0]))
     if shrink >= 2:
         side = crop.shape[0] // shrink
-        crop = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
-        mask = cv2.resize(mask, (side, side), interpolation=cv2.INTER_AREA)
+        crop, mask = (
+            np.asarray(cv2.resize(a, (side, side), interpolation=cv2.INTER_AREA), np.float32) for a in (crop, mask)
+        )
         ratio = side / (side * shrink)
         to_crop = compose(np.array([[ratio, 0, ratio / 2 - 0.5], [0, ratio, ratio / 2 - 0.5]], np.float32), to_crop)
     size_wh = x1 - x0, y1 - y0
-    flags = cv2.WARP_INVERSE_MAP
-    rgb = cv2.warpAffine(crop, to_crop, size_wh, flags=cv2.INTER_CUBIC | flags, borderMode=cv2.BORDER_REPLICATE)
-    alpha = cv2.warpAffine(
-        mask, to_crop, size_wh, flags=cv2.INTER_LINEAR | flags, borderMode=cv2.BORDER_CONSTANT, borderValue=0
-    )
-    canvas.paste_rgb(x0, y0, np.clip(rgb, 0, 255), alpha)
+    cubic, linear = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    rgb = cv2.warpAffine(crop, to_crop, size_wh, flags=cubic, borderMode=cv2.BORDER_REPLICATE)
+    alpha = np.asarray(cv2.warpAffine(mask, to_crop, size_wh, flags=linear, borderMode=cv2.BORDER_CONSTANT), np.float32)
+    canvas.paste_rgb(x0, y0, np.clip(rgb, 0, 255).astype(np.float32, copy=False), alpha)
     return Region(x0, y0, alpha)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import cv2
 import numpy as np
@@ -62,7 +63,7 @@ class PictureCanvas:
         mixed = old + (rgb * (self._top / 255) - old) * mask[..., None]
         np.copyto(part, np.clip(np.rint(mixed), 0, self._top).astype(part.dtype), where=mask[..., None] > 0)
 
-    def _to_8_bit(self, pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> RGB:
+    def _to_8_bit(self, pixels: npt.NDArray[Any]) -> RGB:
         if pixels.dtype == np.uint8:
             return np.ascontiguousarray(pixels, np.uint8)
         return np.asarray(np.rint(pixels.astype(np.float32) * (255 / self._top)), np.uint8)

@@ -1,4 +1,4 @@
-"""The work folder of a conversion and the step that makes its result visible: whole, once, and never over another file."""
+"""The work folder of a conversion, and the step that makes its result visible: whole, once, over no other file."""
 
 from __future__ import annotations
 

@@ -78,8 +78,8 @@ class ChunkRenderer:
 
         Args:
             frames: consecutive decoded frames; they are changed in place.
-            first: index of the first of them: RADIUS_FRAMES before `start`, or 0. The stream goes on RADIUS_FRAMES beyond
-                `stop`, or to the end of the video.
+            first: index of the first of them: RADIUS_FRAMES before `start`, or 0. The stream goes on RADIUS_FRAMES
+                beyond `stop`, or to the end of the video.
             start: index of the first frame wanted.
             stop: index after the last one wanted.
 

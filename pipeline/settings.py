@@ -41,7 +41,7 @@ def _choice(
     )
 
 
-class FaceCount(click.ParamType):
+class FaceCount(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases of Click only
     """`all`, `largest`, or how many of the largest faces to restyle."""
 
     name = "all|largest|N"
@@ -55,7 +55,7 @@ class FaceCount(click.ParamType):
             return "1"
         if text.isdigit() and int(text) > 0:
             return text
-        self.fail(f'"{value}" is not one of "all", "largest" or a positive number of faces.', param, ctx)
+        raise click.BadParameter(f'"{value}" is not one of "all", "largest" or a positive number of faces.', ctx, param)
 
 
 @dataclass(frozen=True)

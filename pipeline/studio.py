@@ -61,11 +61,12 @@ class Studio:
     @cached_property
     def finder(self) -> FaceFinder:
         """Detector and landmarks."""
-        detector = build_detector(self.settings.detector, weights=_path(self.settings.detector_weights))
-        return FaceFinder(detector, build_landmark_predictor(self.settings.landmarks))
+        settings, device = self.settings, self.engine.device
+        detector = build_detector(settings.detector, weights=_path(settings.detector_weights), device=device)
+        return FaceFinder(detector, build_landmark_predictor(settings.landmarks, device=device))
 
     def job_of(self, source_sha256: str, output: Path) -> str:
-        """Identity of a conversion: whatever changes a pixel of the result changes it, so that a resumed run never mixes.
+        """Identity of a conversion: whatever changes a pixel changes it, so that a resumed run never mixes.
 
         Args:
             source_sha256: hash of the input's content.
@@ -83,7 +84,9 @@ class Studio:
 
     @cached_property
     def _masks(self) -> tuple[str, MaskMaker]:
-        return build_mask_maker(self.settings.mask, parser_weights=_path(self.settings.parser_weights))
+        return build_mask_maker(
+            self.settings.mask, parser_weights=_path(self.settings.parser_weights), device=self.engine.device
+        )
 
     @property
     def mask_name(self) -> str:

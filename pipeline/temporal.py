@@ -13,9 +13,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from .flow import FlowEstimator, warp_by_flow
+
 Crop = npt.NDArray[np.uint8]
 Grey = npt.NDArray[np.uint8]
-Flow = npt.NDArray[np.float32]
 
 RADIUS_FRAMES = 2
 """Frames on each side that are looked at."""
@@ -33,7 +34,7 @@ class TemporalBlend:
     def __init__(self, strength: float = 1.0) -> None:
         """Args: strength: 0 leaves every crop alone, 1 weighs the neighbours fully."""
         self.strength = strength
-        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._flow = FlowEstimator()
 
     def blend(self, sources: Mapping[int, Crop], styled: Mapping[int, Crop], centre: int) -> npt.NDArray[np.float32]:
         """Return the steadied crop of frame `centre`.
@@ -58,13 +59,13 @@ class TemporalBlend:
             moved, agreement = self._bring_over(here, there, styled[i])
             total += moved * (agreement * share)
             weight += agreement * share
-        return total / weight
+        return np.asarray(total / weight, np.float32)
 
     def _bring_over(
         self, here: Grey, there: Grey, crop: Crop
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """The neighbour's crop moved onto this frame (HxWx3), and how far its source agrees, 0..1 (HxWx1)."""
-        flow = self._flow.calc(here, there, None)
+        flow = self._flow(here, there)
         residual = cv2.absdiff(here, warp_by_flow(there, flow)).astype(np.float32)
         agreement = np.exp(-((cv2.blur(residual, (5, 5)) / _NOISE_LEVELS) ** 2))
         size_wh = crop.shape[1], crop.shape[0]
@@ -73,13 +74,6 @@ class TemporalBlend:
         return warp_by_flow(crop, flow).astype(np.float32), agreement[..., None]
 
 
-def warp_by_flow(picture: npt.NDArray[np.uint8], flow: Flow) -> npt.NDArray[np.uint8]:
-    """Fetch each pixel from where the flow (HxWx2, pixels, this frame to the other) says that it is in `picture`."""
-    height, width = flow.shape[:2]
-    grid = np.stack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)), axis=-1)
-    return cv2.remap(picture, grid + flow, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-
-
 def _small_grey(crop: Crop) -> Grey:
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
-    return cv2.resize(grey, (_FLOW_SIDE_PX, _FLOW_SIDE_PX), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(grey, (_FLOW_SIDE_PX, _FLOW_SIDE_PX), interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,5 +1,6 @@
 """Chunks cover a video exactly once, and remember what happened in them."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ def test_every_frame_is_in_one_chunk(num_frames: int) -> None:
     chunks = plan_chunks(np.arange(num_frames) / 25, 2.0, FOLDER, ".nut")
     assert chunks[0].start == 0
     assert chunks[-1].stop == num_frames
-    assert all(a.stop == b.start for a, b in zip(chunks, chunks[1:], strict=False))
+    assert all(a.stop == b.start for a, b in itertools.pairwise(chunks))
     assert all(chunk.num_frames >= min(MIN_CHUNK_FRAMES, num_frames) for chunk in chunks)
 
 

@@ -34,9 +34,13 @@ def test_a_work_folder_is_gone_after_success(tmp_path: Path) -> None:
 
 
 def test_a_work_folder_outlives_a_failure_and_is_found_again(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), work_folder(tmp_path, "job", resume=True) as folder:
-        (folder / "chunk").touch()
-        raise ZeroDivisionError
+    def fail() -> None:
+        with work_folder(tmp_path, "job", resume=True) as folder:
+            (folder / "chunk").touch()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     with work_folder(tmp_path, "job", resume=True) as folder:
         assert (folder / "chunk").exists()
     with work_folder(tmp_path, "job", resume=False) as folder:

@@ -5,7 +5,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pipeline.temporal import RADIUS_FRAMES, TemporalBlend, warp_by_flow
+from pipeline.flow import warp_by_flow
+from pipeline.temporal import RADIUS_FRAMES, TemporalBlend
 
 Crop = npt.NDArray[np.uint8]
 SIZE = 128
