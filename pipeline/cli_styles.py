@@ -52,8 +52,11 @@ def show_command(context: click.Context, name: str) -> None:
     style = load_style(name)
     parts = count_parameters(style.config)
     record = {"name": style.name, "path": str(find_style(name)), "sha256": style.sha256, **_card_record(style.card)}
-    record |= {"config": dataclasses.asdict(style.config), "parameters": sum(parts.values()),
-               "parameters_by_part": parts}
+    record |= {
+        "config": dataclasses.asdict(style.config),
+        "parameters": sum(parts.values()),
+        "parameters_by_part": parts,
+    }
     if _wants_json(context):
         _echo_json(record)
     else:
@@ -62,20 +65,45 @@ def show_command(context: click.Context, name: str) -> None:
 
 @styles.command("import")
 @click.argument("checkpoint", type=click.Path(path_type=Path), metavar="CKPT")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE",
-              help="Style file to write, NAME.safetensors.")
-@click.option("--network", type=click.Choice(["auto", "genA2B_ema", "genA2B"]), default="auto", show_default=True,
-              help="Which generator of the checkpoint; auto prefers the averaged one.")
-@click.option("--image-size", "image_size_px", type=click.IntRange(8, 4096), metavar="PX",
-              help="Side of the crops it was trained on.  [default: told by a full head, else 256]")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="Style file to write, NAME.safetensors.",
+)
+@click.option(
+    "--network",
+    type=click.Choice(["auto", "genA2B_ema", "genA2B"]),
+    default="auto",
+    show_default=True,
+    help="Which generator of the checkpoint; auto prefers the averaged one.",
+)
+@click.option(
+    "--image-size",
+    "image_size_px",
+    type=click.IntRange(8, 4096),
+    metavar="PX",
+    help="Side of the crops it was trained on.  [default: told by a full head, else 256]",
+)
 @click.option("--name", help="What the style is called in reports.  [default: the name of FILE]")
 @click.option("--description", help="One sentence: what the result looks like.")
 @click.option("--template", help="Crop template it was trained with: head or tight.  [default: by project]")
 @click.option("--licence", help="Licence of the weights.  [default: unknown]")
 @_overwrite
 @click.pass_context
-def import_command(context: click.Context, /, checkpoint: Path, output: Path, network: str,
-                   image_size_px: int | None, name: str | None, overwrite: bool, **card_fields: str | None) -> None:
+def import_command(
+    context: click.Context,
+    /,
+    checkpoint: Path,
+    output: Path,
+    network: str,
+    image_size_px: int | None,
+    name: str | None,
+    overwrite: bool,
+    **card_fields: str | None,
+) -> None:
     """Turn a checkpoint of U-GAT-IT into a style file.
 
     Reads .pt and .pth files of znxlwm/UGATIT-pytorch and zheng-yuwei/enhanced-UGATIT; finds the architecture itself,
@@ -94,8 +122,12 @@ def import_command(context: click.Context, /, checkpoint: Path, output: Path, ne
     card = dataclasses.replace(style.card, **given)
     style = dataclasses.replace(style, name=name or output.stem, card=card)
     style.save(output)
-    record = {"name": style.name, "path": str(output), "provenance": card.provenance,
-              "config": dataclasses.asdict(style.config)}
+    record = {
+        "name": style.name,
+        "path": str(output),
+        "provenance": card.provenance,
+        "config": dataclasses.asdict(style.config),
+    }
     if _wants_json(context):
         _echo_json(record)
     else:
@@ -105,8 +137,14 @@ def import_command(context: click.Context, /, checkpoint: Path, output: Path, ne
 @styles.command("export")
 @click.argument("name")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE", help="File to write.")
-@click.option("--format", "file_format", type=click.Choice(["torchscript", "pt2"]), default="torchscript",
-              show_default=True, help="TorchScript, or the archive of torch.export.")
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["torchscript", "pt2"]),
+    default="torchscript",
+    show_default=True,
+    help="TorchScript, or the archive of torch.export.",
+)
 @_overwrite
 @click.pass_context
 def export_command(context: click.Context, name: str, output: Path, file_format: str, overwrite: bool) -> None:
@@ -119,8 +157,15 @@ def export_command(context: click.Context, name: str, output: Path, file_format:
     error = export_style(style, output, file_format)
     size_px = style.config.image_size_px
     if _wants_json(context):
-        _echo_json({"name": style.name, "path": str(output), "format": file_format, "max_error": error,
-                    "input_shape": ["N", 3, size_px, size_px]})
+        _echo_json(
+            {
+                "name": style.name,
+                "path": str(output),
+                "format": file_format,
+                "max_error": error,
+                "input_shape": ["N", 3, size_px, size_px],
+            }
+        )
     else:
         click.echo(f"Wrote {str(output)!r}: N x 3 x {size_px} x {size_px} in [-1, 1], off by {error:.1g} at most.")
 
@@ -148,9 +193,14 @@ def _check_template(name: str | None) -> None:
 def _info_record(info: StyleInfo) -> dict[str, Any]:
     from model.summary import count_parameters
 
-    return {"name": info.name, "path": str(info.path), "built_in": info.is_built_in,
-            "size_bytes": info.path.stat().st_size, "parameters": sum(count_parameters(info.config).values()),
-            **_card_record(info.card)}
+    return {
+        "name": info.name,
+        "path": str(info.path),
+        "built_in": info.is_built_in,
+        "size_bytes": info.path.stat().st_size,
+        "parameters": sum(count_parameters(info.config).values()),
+        **_card_record(info.card),
+    }
 
 
 def _card_record(card: StyleCard) -> dict[str, Any]:
@@ -160,8 +210,7 @@ def _card_record(card: StyleCard) -> dict[str, Any]:
 def _architecture(config: GeneratorConfig) -> str:
     head = "full head" if config.head_size is None else f"light head of {config.head_size}"
     masks = f", {config.num_masks} attention masks" if config.num_masks else ""
-    return (f"{config.base_channels} base channels, {config.num_blocks} blocks, {head}{masks}, "
-            f"{config.image_size_px} px")
+    return f"{config.base_channels} base channels, {config.num_blocks} blocks, {head}{masks}, {config.image_size_px} px"
 
 
 def _print_table(infos: list[StyleInfo]) -> None:

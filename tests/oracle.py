@@ -33,8 +33,7 @@ FOLDERS = (_TESTS.parents[1] / "shared" / "oracle", _TESTS / "data" / "oracle")
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX = ((30, np.uint64(0xBF58476D1CE4E5B9)), (27, np.uint64(0x94D049BB133111EB)))
-_SCALE_AND_SHIFT = {"running_var": (1.0, 0.25), "running_mean": (0.0, 0.1),
-                    "rho": (0.5, 0.5), "bias": (0.0, 0.1)}
+_SCALE_AND_SHIFT = {"running_var": (1.0, 0.25), "running_mean": (0.0, 0.1), "rho": (0.5, 0.5), "bias": (0.0, 0.1)}
 
 
 def fixture_names(*patterns: str) -> list[Any]:
@@ -93,7 +92,7 @@ class Fixture:
         sample = self.meta.get("sampled_tensors", {}).get(key)
         if sample:
             assert list(got.shape) == sample["shape"], f"{key}: {got.shape}, expected {sample['shape']}"
-            got = got.flatten()[: sample["stride"] * sample["count"]: sample["stride"]]
+            got = got.flatten()[: sample["stride"] * sample["count"] : sample["stride"]]
         assert_close(f"{self.name} {key}", got, self.tensors[key], tolerance)
 
     def check_call(self, call: Mapping[str, Any], outputs: Mapping[str, torch.Tensor | None]) -> None:
