@@ -20,7 +20,8 @@ from trainer.recipes import toon_brush as brush
 from trainer.recipes import toon_data as data
 from trainer.recipes import toon_pairs as pairs
 from trainer.recipes import toon_training as training
-from trainer.recipes.toon_drawing import draw, tones
+from trainer.recipes.toon_drawing import draw
+from trainer.recipes.toon_tones import tones
 
 EYES = {"right": (207.0, 111.0), "left": (247.0, 111.0)}  # the astronaut's, in her picture
 

@@ -51,11 +51,11 @@ class TrainingConfig:
 
     generator: GeneratorConfig = LIGHT
     """The network that is trained."""
-    stages: tuple[Stage, ...] = (Stage(1500, 128, 8), Stage(2300, 192, 4), Stage(6000, 256, 2))
+    stages: tuple[Stage, ...] = (Stage(2000, 128, 4), Stage(3000, 192, 2), Stage(9000, 256, 1))
     """Small pictures first: palette and masses are learned there four times faster."""
-    adversarial_from: int = 1500
+    adversarial_from: int = 2500
     """Step at which the discriminator joins."""
-    learning_rate: float = 4e-4
+    learning_rate: float = 3e-4
     """Peak of the generator's; it falls along a cosine to a twentieth."""
     discriminator_rate: float = 2e-4
     """The discriminator's, constant."""
@@ -68,7 +68,7 @@ class TrainingConfig:
     """Fooling the discriminator, and matching what it sees in a real drawing."""
     focus_gain: float = 5.0
     """How many times more than plain skin an error over the eyes counts (added to 1)."""
-    ema_half_life_steps: float = 150.0
+    ema_half_life_steps: float = 300.0
     """Half-life of the averaged weights."""
     snapshot_secs: float = 180.0
     """Time between snapshots."""
@@ -232,7 +232,7 @@ class Training:
         fooling, matching = fooling_loss(fake), feature_loss(real, fake)
         self.critic.requires_grad_(True)
         losses |= {"critic": critic.item(), "fooling": fooling.item(), "features": matching.item()}
-        ramp = min((self.step - config.adversarial_from + 1) / 300, 1.0)
+        ramp = min((self.step - config.adversarial_from + 1) / 500, 1.0)
         return ramp * (config.adversarial_weight * fooling + config.feature_weight * matching)
 
     def _set_rate(self) -> None:
