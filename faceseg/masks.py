@@ -76,9 +76,14 @@ def mix(masks: Iterable[Tensor]) -> Tensor:
     return torch.stack(list(masks)).amax(dim=0)
 
 
-def combine_parts(probabilities: Tensor, *, normal: Collection[FacePart] = (),
-                  dilated: Collection[FacePart] = (), eroded: Collection[FacePart] = (),
-                  is_soft: bool = True) -> Tensor:
+def combine_parts(
+    probabilities: Tensor,
+    *,
+    normal: Collection[FacePart] = (),
+    dilated: Collection[FacePart] = (),
+    eroded: Collection[FacePart] = (),
+    is_soft: bool = True,
+) -> Tensor:
     """Mask of parts some of which are taken larger or smaller than they are.
 
     Args:
@@ -91,8 +96,13 @@ def combine_parts(probabilities: Tensor, *, normal: Collection[FacePart] = (),
     Returns:
         N1HW float in [0, 1]: the union of the three.
     """
-    union = mix([part_mask(probabilities, normal), dilate(close_gaps(part_mask(probabilities, dilated))),
-                 erode(close_gaps(part_mask(probabilities, eroded)))])
+    union = mix(
+        [
+            part_mask(probabilities, normal),
+            dilate(close_gaps(part_mask(probabilities, dilated))),
+            erode(close_gaps(part_mask(probabilities, eroded))),
+        ]
+    )
     return soft_edge(union) if is_soft else harden(union)
 
 

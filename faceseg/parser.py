@@ -106,7 +106,8 @@ def find_weights(weights: Path | None = None) -> Path:
         return path
     raise ParserUnavailableError(
         f"The face parser's weights are not at '{path}': get {WEIGHTS_NAME} through the README of "
-        f"{WEIGHTS_SOURCE} and put it there, or name its place in {WEIGHTS_VARIABLE}.")
+        f"{WEIGHTS_SOURCE} and put it there, or name its place in {WEIGHTS_VARIABLE}."
+    )
 
 
 def cache_folder() -> Path:
@@ -142,8 +143,10 @@ def load_face_parser(weights: Path | None = None, device: str | torch.device = "
         network.load_state_dict(_read_state(path))
     except (RuntimeError, AttributeError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ParserWeightsError(f"'{path}' does not hold the face parser's weights ({reason}): get "
-                                 f"{WEIGHTS_NAME} through the README of {WEIGHTS_SOURCE}.") from error
+        raise ParserWeightsError(
+            f"'{path}' does not hold the face parser's weights ({reason}): get "
+            f"{WEIGHTS_NAME} through the README of {WEIGHTS_SOURCE}."
+        ) from error
     _log.info("Loaded the face parser's weights from '%s'.", path)
     return FaceParser(network).to(device)
 
@@ -152,6 +155,8 @@ def _read_state(path: Path) -> dict[str, Tensor]:
     try:
         state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
-        raise ParserWeightsError(f"'{path}' cannot be read as a checkpoint, it may be damaged: get "
-                                 f"{WEIGHTS_NAME} through the README of {WEIGHTS_SOURCE}.") from error
+        raise ParserWeightsError(
+            f"'{path}' cannot be read as a checkpoint, it may be damaged: get "
+            f"{WEIGHTS_NAME} through the README of {WEIGHTS_SOURCE}."
+        ) from error
     return state

@@ -49,8 +49,7 @@ EARS: PartGroup = frozenset({FacePart.LEFT_EAR, FacePart.RIGHT_EAR, FacePart.EAR
 MOUTH: PartGroup = frozenset({FacePart.MOUTH, FacePart.UPPER_LIP, FacePart.LOWER_LIP})
 HAIR: PartGroup = frozenset({FacePart.HAIR})
 HEADWEAR: PartGroup = frozenset({FacePart.HAT})
-SKIN: PartGroup = frozenset({
-    FacePart.SKIN, FacePart.NOSE, FacePart.LEFT_EAR, FacePart.RIGHT_EAR, FacePart.NECK})
+SKIN: PartGroup = frozenset({FacePart.SKIN, FacePart.NOSE, FacePart.LEFT_EAR, FacePart.RIGHT_EAR, FacePart.NECK})
 """Bare skin wherever it shows: face, nose, ears and neck."""
 FACE: PartGroup = frozenset({FacePart.SKIN, FacePart.NOSE}) | BROWS | EYES | EYEWEAR | MOUTH
 """From the hairline to the chin, glasses included, without ears and hair."""
@@ -59,10 +58,21 @@ HEAD: PartGroup = FACE | EARS | HAIR
 COVERED_HEAD: PartGroup = HEAD | HEADWEAR
 """The head with whatever is worn on it."""
 
-PART_GROUPS: Mapping[str, PartGroup] = MappingProxyType({
-    "brows": BROWS, "eyes": EYES, "eyewear": EYEWEAR, "ears": EARS, "mouth": MOUTH, "hair": HAIR,
-    "headwear": HEADWEAR, "skin": SKIN, "face": FACE, "head": HEAD, "covered_head": COVERED_HEAD,
-})
+PART_GROUPS: Mapping[str, PartGroup] = MappingProxyType(
+    {
+        "brows": BROWS,
+        "eyes": EYES,
+        "eyewear": EYEWEAR,
+        "ears": EARS,
+        "mouth": MOUTH,
+        "hair": HAIR,
+        "headwear": HEADWEAR,
+        "skin": SKIN,
+        "face": FACE,
+        "head": HEAD,
+        "covered_head": COVERED_HEAD,
+    }
+)
 """Every group by the name that style files and options use."""
 
 

@@ -20,7 +20,7 @@ MaskMaker = Callable[[Crop, Points], Mask]
 logger = logging.getLogger(__name__)
 
 FEATHER = 0.35
-"""Width of a mask's soft edge, as a share of the eye distance."""
+"""Width of a parsed mask's soft edge, as a share of the eye distance."""
 
 
 def build_mask_maker(name: str, *, parser_weights: Path | None = None, device: str = "cpu") -> tuple[str, MaskMaker]:
@@ -74,7 +74,7 @@ def _landmark_mask(crop: Crop, landmarks: Points) -> Mask:
         polygon = outline(landmarks)
     except LandmarkSetError:
         return _box_mask(crop, landmarks)
-    return landmark_head_mask(polygon, five_points(landmarks), crop.shape[0], FEATHER)
+    return landmark_head_mask(polygon, five_points(landmarks), crop.shape[0])  # feathered by the face's length
 
 
 def _box_mask(crop: Crop, landmarks: Points) -> Mask:

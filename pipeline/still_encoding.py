@@ -28,8 +28,14 @@ _MAX_JPEG_EXIF = 65_500
 """A JPEG segment holds no more bytes."""
 
 DESCRIPTIVE_TAGS = (
-    ExifTags.Base.ImageDescription, ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.Base.Software,
-    ExifTags.Base.DateTime, ExifTags.Base.Artist, ExifTags.Base.HostComputer, ExifTags.Base.Copyright,
+    ExifTags.Base.ImageDescription,
+    ExifTags.Base.Make,
+    ExifTags.Base.Model,
+    ExifTags.Base.Software,
+    ExifTags.Base.DateTime,
+    ExifTags.Base.Artist,
+    ExifTags.Base.HostComputer,
+    ExifTags.Base.Copyright,
 )
 """Text tags of a TIFF that tell where a picture comes from; the others tell how it is stored."""
 
@@ -115,15 +121,26 @@ def _encode_tiff(pixels: Pixels, coding: Coding, metadata: Metadata) -> bytes:
     texts = {tag: str(described[tag]).encode() for tag in DESCRIPTIVE_TAGS if tag in described}
     buffer = io.BytesIO()
     tifffile.imwrite(
-        buffer, pixels, photometric="rgb", compression="zlib" if coding.is_compressed else None, metadata=None,
-        extrasamples=("unassalpha",) if pixels.shape[2] == 4 else None, software=False,
-        resolution=metadata.dpi, resolutionunit=2 if metadata.dpi else None,
-        extratags=tags + [(int(tag), 2, len(text) + 1, text + b"\0", True) for tag, text in texts.items()])
+        buffer,
+        pixels,
+        photometric="rgb",
+        compression="zlib" if coding.is_compressed else None,
+        metadata=None,
+        extrasamples=("unassalpha",) if pixels.shape[2] == 4 else None,
+        software=False,
+        resolution=metadata.dpi,
+        resolutionunit=2 if metadata.dpi else None,
+        extratags=tags + [(int(tag), 2, len(text) + 1, text + b"\0", True) for tag, text in texts.items()],
+    )
     return buffer.getvalue()
 
 
 ENCODERS: dict[str, Callable[[Pixels, Coding, Metadata], bytes]] = {
-    "JPEG": _encode_jpeg, "PNG": _encode_png, "WEBP": _encode_webp, "TIFF": _encode_tiff, "BMP": _encode_bmp,
+    "JPEG": _encode_jpeg,
+    "PNG": _encode_png,
+    "WEBP": _encode_webp,
+    "TIFF": _encode_tiff,
+    "BMP": _encode_bmp,
 }
 """Formats that can be written, by Pillow's names."""
 

@@ -41,15 +41,34 @@ _MAX_BYTES = 1 << 30
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
 """Pillow's names of the formats that are read; a JPEG with further pictures behind it, as of phones, opens as MPO."""
-SUFFIX_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF",
-                  ".bmp": "BMP"}
+SUFFIX_FORMATS = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".png": "PNG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".bmp": "BMP",
+}
 """Format of an output by its suffix, lower case."""
 _STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"II*\0", b"MM\0*", b"BM")
 _MODES = frozenset({"1", "L", "P", "RGB", "RGBA", "LA", "PA", "I;16", "I;16L", "I;16B"})
-_REFUSED_MODES = {"CMYK": "it is a CMYK picture for print", "LAB": "it is a Lab picture",
-                  "F": "its pixels are floating point", "I": "it has 32 bits per sample"}
-_ORIENTATIONS = {1: UPRIGHT, 2: Orientation(0, True), 3: Orientation(180), 4: Orientation(180, True),
-                 5: Orientation(270, True), 6: Orientation(90), 7: Orientation(90, True), 8: Orientation(270)}
+_REFUSED_MODES = {
+    "CMYK": "it is a CMYK picture for print",
+    "LAB": "it is a Lab picture",
+    "F": "its pixels are floating point",
+    "I": "it has 32 bits per sample",
+}
+_ORIENTATIONS = {
+    1: UPRIGHT,
+    2: Orientation(0, True),
+    3: Orientation(180),
+    4: Orientation(180, True),
+    5: Orientation(270, True),
+    6: Orientation(90),
+    7: Orientation(90, True),
+    8: Orientation(270),
+}
 """EXIF orientation (CIPA DC-008, 4.6.4.A): how the stored picture is mirrored and turned for display."""
 
 
@@ -185,8 +204,9 @@ def _warnings_collected() -> Iterator[list[str]]:
 def _check_size(path: Path, image: Image.Image, max_pixels: int) -> None:
     width, height = image.size
     if width * height > max_pixels:
-        raise UnsupportedInputError(f'"{path}" has {width} x {height} pixels, more than the {max_pixels} that are '
-                                    "taken; make it smaller first.")
+        raise UnsupportedInputError(
+            f'"{path}" has {width} x {height} pixels, more than the {max_pixels} that are taken; make it smaller first.'
+        )
 
 
 def _check_kind(path: Path, image: Image.Image) -> None:
@@ -336,6 +356,9 @@ def to_depth(pixels: Pixels, bit_depth: int) -> Pixels:
 def _fitted(alpha: Pixels, width: int, height: int) -> Pixels:
     """Transparency for a picture of another size: repeated for two side by side, else resized."""
     is_repeated = alpha.shape[0] == height and width % alpha.shape[1] == 0
-    fitted: Any = np.tile(alpha, (1, width // alpha.shape[1])) if is_repeated else cv2.resize(
-        alpha, (width, height), interpolation=cv2.INTER_AREA)
+    fitted: Any = (
+        np.tile(alpha, (1, width // alpha.shape[1]))
+        if is_repeated
+        else cv2.resize(alpha, (width, height), interpolation=cv2.INTER_AREA)
+    )
     return np.asarray(fitted)

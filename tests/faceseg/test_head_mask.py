@@ -102,7 +102,8 @@ def test_a_shift_below_a_pixel_moves_the_mask_by_as_much() -> None:
     columns = np.arange(SIZE_PX)
     band = slice(100, 160)
     assert (shifted[band] @ columns).sum() / shifted[band].sum() == pytest.approx(
-        (still[band] @ columns).sum() / still[band].sum() + 0.3, abs=0.02)
+        (still[band] @ columns).sum() / still[band].sum() + 0.3, abs=0.02
+    )
 
 
 def test_the_edge_is_as_wide_as_asked_in_proportion_to_the_face() -> None:

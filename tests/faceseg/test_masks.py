@@ -22,9 +22,11 @@ def random_probabilities(num_pictures: int, height: int = 20, width: int = 28) -
 
 def combined(probabilities: Tensor, case: dict[str, Any]) -> Tensor:
     normal, dilated, eroded = (
-        frozenset(map(FacePart, case[f"{kind}_parts"])) for kind in ("normal", "dilate", "erode"))
-    return masks.combine_parts(probabilities, normal=normal, dilated=dilated, eroded=eroded,
-                               is_soft=case["is_soft_edge"])
+        frozenset(map(FacePart, case[f"{kind}_parts"])) for kind in ("normal", "dilate", "erode")
+    )
+    return masks.combine_parts(
+        probabilities, normal=normal, dilated=dilated, eroded=eroded, is_soft=case["is_soft_edge"]
+    )
 
 
 @pytest.mark.parametrize("name", fixture_names("face_mask"))

@@ -39,8 +39,9 @@ def test_pictures_become_probabilities_at_their_own_size() -> None:
     torch.testing.assert_close(probabilities, parser(as_images))
 
 
-@pytest.mark.parametrize("pictures", [np.zeros((8, 8, 3), np.uint8), np.zeros((1, 8, 8, 3), np.float32),
-                                      np.zeros((1, 3, 8, 8), np.uint8)])
+@pytest.mark.parametrize(
+    "pictures", [np.zeros((8, 8, 3), np.uint8), np.zeros((1, 8, 8, 3), np.float32), np.zeros((1, 3, 8, 8), np.uint8)]
+)
 def test_anything_but_a_batch_of_rgb_pictures_is_refused(pictures: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"pictures must be NHWC uint8 RGB, got \w+ of shape"):
         FaceParser(BiSeNet(), working_size_px=64).parse(pictures)
@@ -53,8 +54,9 @@ def test_training_around_the_parser_leaves_its_norms_frozen() -> None:
     assert not any(parameter.requires_grad for parameter in holder.parameters())
 
 
-def test_weights_load_from_a_path_the_environment_or_the_cache(checkpoint: Path,
-                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_load_from_a_path_the_environment_or_the_cache(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     want = torch.load(checkpoint, weights_only=True)["ffm.conv1.weight"]
 
     assert torch.equal(load_face_parser(checkpoint).network.ffm.conv1.weight, want)

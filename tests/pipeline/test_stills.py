@@ -322,8 +322,9 @@ def test_a_cmyk_jpeg_is_refused(tmp_path: Path) -> None:
         read_picture(tmp_path / "print.jpg")
 
 
-@pytest.mark.parametrize(("name", "what"), [("a.webp", "frames of an animation"), ("a.png", "frames of an animation"),
-                                            ("a.tif", "pages")])
+@pytest.mark.parametrize(
+    ("name", "what"), [("a.webp", "frames of an animation"), ("a.png", "frames of an animation"), ("a.tif", "pages")]
+)
 def test_animations_and_many_pages_are_refused(tmp_path: Path, name: str, what: str) -> None:
     frames = [Image.fromarray(noise(8, 8, 3)), Image.new("RGB", (8, 8))]
     frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
@@ -407,14 +408,28 @@ def test_missing_empty_and_irregular_files_are_told_apart(tmp_path: Path) -> Non
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "folder.png").mkdir()
 
-    for name, reason in (("no.png", "does not exist"), ("empty.png", "is empty"), ("pipe.png", "is not a regular file"),
-                         ("folder.png", "is not a regular file")):
+    for name, reason in (
+        ("no.png", "does not exist"),
+        ("empty.png", "is empty"),
+        ("pipe.png", "is not a regular file"),
+        ("folder.png", "is not a regular file"),
+    ):
         with pytest.raises(UnreadableInputError, match=f'{name}" {reason}'):
             read_picture(tmp_path / name)
 
 
-@pytest.mark.parametrize("name", ["-x.png", "a b%03d.png", "http:x.png", "für 日本.PNG", "quote\"'.png",
-                                  "n" * 251 + ".png", os.fsdecode(b"latin\xe9.png")])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "-x.png",
+        "a b%03d.png",
+        "http:x.png",
+        "für 日本.PNG",
+        "quote\"'.png",
+        "n" * 251 + ".png",
+        os.fsdecode(b"latin\xe9.png"),
+    ],
+)
 def test_odd_names_are_names_like_any_other(tmp_path: Path, name: str) -> None:
     source = tmp_path / "in" / name
     source.parent.mkdir()
