@@ -95,6 +95,19 @@ def png_bit_depth(png: bytes) -> int:
     return png[24] if png.startswith(_PNG_SIGNATURE) and len(png) > 24 else 0
 
 
+def check_png(png: bytes) -> None:
+    """Check the sums of a PNG's pixel data, which Pillow skips; wrong pixels would pass for right ones.
+
+    Raises:
+        ValueError: a chunk of pixels is not what was written.
+    """
+    at = len(_PNG_SIGNATURE)
+    for kind, content in _png_chunks(png):
+        at += 12 + len(content)
+        if kind == b"IDAT" and at <= len(png) and zlib.crc32(kind + content) != int.from_bytes(png[at - 4 : at]):
+            raise ValueError("a block of its pixels fails its checksum")
+
+
 def with_metadata(png: bytes, metadata: Metadata) -> bytes:
     """Insert metadata into a PNG that has none."""
     chunks: Sequence[PngChunk] = metadata.png_chunks

@@ -28,6 +28,7 @@ from .still_encoding import DESCRIPTIVE_TAGS, Coding, Pixels, can_hold_16_bit, c
 from .still_metadata import (
     Metadata,
     carried_png_chunks,
+    check_png,
     is_lossless_webp,
     is_rgb_profile,
     png_bit_depth,
@@ -111,6 +112,8 @@ def read_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         _check_size(path, image, max_pixels)
         _check_kind(path, image)
+        if image.format == "PNG":
+            check_png(data)
         coding, orientation = _coding(path, image, data), _orientation(image, notes)
         metadata = _metadata(image, data, notes)
         image.load()
@@ -306,7 +309,7 @@ def _pixels_16_bit(path: Path, image: Image.Image, data: bytes) -> npt.NDArray[n
     """HxWx3 or HxWx4 as stored. Pillow knows no 16-bit colour; its 8-bit picture proves that OpenCV saw the same."""
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype != np.uint16:
-        raise UnsupportedInputError(f'"{path}" stores 16 bits per sample in a way that cannot be read.')
+        raise UnreadableInputError(f'"{path}" is damaged, or stores its 16 bits per sample in an unknown way.')
     bgr: npt.NDArray[np.uint16] = np.atleast_3d(decoded)
     rgb = np.repeat(bgr, 3, axis=2) if bgr.shape[2] == 1 else bgr[..., [2, 1, 0, 3][: bgr.shape[2]]]
     reference = np.asarray(image if image.mode.startswith("I;16") else image.convert("RGB"))

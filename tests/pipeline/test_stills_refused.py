@@ -103,6 +103,17 @@ def test_a_sixteen_bit_file_that_was_cut_off_is_named_too(tmp_path: Path) -> Non
             read_picture(tmp_path / f"cut.{suffix}")
 
 
+@pytest.mark.parametrize("bit_depth", [8, 16])
+def test_a_png_whose_pixels_fail_their_checksum_is_damaged(tmp_path: Path, bit_depth: int) -> None:
+    pixels = noise(64, 64, 3, dtype=np.uint16 if bit_depth == 16 else np.uint8)
+    png = bytearray(cv2.imencode(".png", pixels)[1].tobytes())
+    png[len(png) // 2] ^= 1
+    (tmp_path / "a.png").write_bytes(png)
+
+    with pytest.raises(UnreadableInputError, match=r'a\.png" is damaged or cut off: a block of its pixels fails'):
+        read_picture(tmp_path / "a.png")
+
+
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif", "bmp"])
 def test_damaged_bytes_give_a_picture_or_our_own_error(tmp_path: Path, suffix: str) -> None:
     options = {} if suffix in ("bmp", "tif") else {"exif": exif_with(6)}
