@@ -93,7 +93,7 @@ def _ffmpeg() -> str:
     from .settings import CODECS
 
     usable = [c for c in CODECS if c in available_encoders()]
-    return f"{ffmpeg_version()} at {ffmpeg_program()}, encoders: {', '.join(usable)}"
+    return f"{'.'.join(str(part) for part in ffmpeg_version())} at {ffmpeg_program()}, encoders: {', '.join(usable)}"
 
 
 def _style() -> str:

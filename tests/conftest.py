@@ -30,3 +30,19 @@ def shared() -> Path:
     if not (path / "DESIGN.md").exists():
         pytest.skip("no ../shared beside the checkout")
     return path
+
+
+@pytest.fixture(scope="session")
+def style_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny style with random weights."""
+    from tests.pipeline.clips import write_style
+
+    return write_style(tmp_path_factory.mktemp("style") / "tiny.safetensors")
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A second of a moving face with sound."""
+    from tests.pipeline.clips import write_clip
+
+    return write_clip(tmp_path_factory.mktemp("clip") / "astronaut.mp4")

@@ -16,53 +16,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 from skimage.data import astronaut
 
 import run
-from model import GeneratorConfig, Style, StyleCard, build_generator
-from pipeline import demo
 from pipeline.decode import iter_frames
 from pipeline.probe import probe
 
+from .clips import frame_hashes, stamps_secs, write_clip
+
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="session")
-def style_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A style of 64 px with random weights: fast, and it changes every pixel."""
-    torch.manual_seed(0)
-    config = GeneratorConfig(base_channels=8, num_blocks=1, image_size_px=64)
-    path = tmp_path_factory.mktemp("style") / "tiny.safetensors"
-    Style("tiny", StyleCard(crop_size_px=64, licence="MIT"), config, build_generator(config).eval()).save(path)
-    return path
-
-
-def write_clip(path: Path, num_frames: int = 30, face: bool = True, **options: str) -> Path:
-    """The demo's moving astronaut (or moving noise without a face) at half size, with its tune."""
-    with av.open(str(path), "w") as container:
-        video = container.add_stream(
-            "libx264", rate=demo.FRAME_RATE, options={"preset": "ultrafast", "g": "10"} | options
-        )
-        video.width, video.height, video.pix_fmt = 320, 240, "yuv420p"
-        audio = container.add_stream("aac", rate=48_000)
-        audio.layout = "mono"
-        for i in range(num_frames):
-            picture = cv2.resize(demo.draw_frame(i / demo.FRAME_RATE), (320, 240), interpolation=cv2.INTER_AREA)
-            if not face:
-                picture = np.roll(astronaut()[300:, :320][:200], i, axis=1)
-                picture = cv2.resize(picture, (320, 240))
-            container.mux(video.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")))
-        container.mux(video.encode(None))
-        for sound in demo._sound_frames(demo.tune()[: 48_000 * num_frames // demo.FRAME_RATE]):
-            container.mux(audio.encode(sound))
-        container.mux(audio.encode(None))
-    return path
-
-
-@pytest.fixture(scope="session")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_clip(tmp_path_factory.mktemp("clip") / "astronaut.mp4")
 
 
 def convert(*arguments: object) -> int:
@@ -71,15 +33,6 @@ def convert(*arguments: object) -> int:
 
 def report_of(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.with_name(path.stem + ".report.json").read_text()))
-
-
-def frame_hashes(path: Path) -> list[str]:
-    return [frame.md5() for frame in iter_frames(probe(path))]
-
-
-def pts_of(path: Path) -> list[float]:
-    info = probe(path)
-    return [float(frame.pts * info.video.time_base) for frame in iter_frames(info)]
 
 
 def audio_packets(path: Path) -> str:
@@ -95,7 +48,7 @@ def pixels(path: Path) -> Iterator[npt.NDArray[np.uint8]]:
 def test_a_video_is_restyled_with_its_sound_and_its_timing(clip: Path, style_file: Path, tmp_path: Path) -> None:
     assert convert(clip, "-o", tmp_path, "--style", style_file) == 0
     result = tmp_path / "astronaut.mp4"
-    assert pts_of(result) == pytest.approx(pts_of(clip), abs=1e-4)
+    assert stamps_secs(result) == pytest.approx(stamps_secs(clip), abs=1e-4)
     assert audio_packets(result) == audio_packets(clip)
     report = report_of(result)
     assert report["verified"] is True
@@ -130,7 +83,7 @@ def test_strength_zero_in_lossless_changes_nothing(clip: Path, style_file: Path,
 
 
 def test_without_a_face_the_streams_are_copied(style_file: Path, tmp_path: Path) -> None:
-    plain = write_clip(tmp_path / "plain.mp4", 20, face=False)
+    plain = write_clip(tmp_path / "plain.mp4", 20, has_face=False)
     assert convert(plain, "-o", tmp_path / "out", "--style", style_file) == 0
     assert frame_hashes(tmp_path / "out" / "plain.mp4") == frame_hashes(plain)
     report = report_of(tmp_path / "out" / "plain.mp4")
@@ -154,6 +107,21 @@ def test_a_killed_run_goes_on_and_gives_the_same_frames(clip: Path, style_file: 
     assert convert(clip, "-o", tmp_path / "killed", "--resume", *options) == 0
     assert frame_hashes(tmp_path / "killed" / "astronaut.mp4") == frame_hashes(tmp_path / "whole" / "astronaut.mp4")
     assert report_of(tmp_path / "killed" / "astronaut.mp4")["chunks_resumed"] >= 1
+
+
+def test_ctrl_c_stops_cleanly_and_leaves_only_what_can_be_resumed(clip: Path, style_file: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "run.py", "convert", str(clip), "-o", str(tmp_path), "--style", str(style_file)]
+    process = subprocess.Popen([*command, "--chunk-secs", "0.5"], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob(".ugatit/work/*/chunk-*")) and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Interrupted" in told
+    assert "Traceback" not in told
+    assert [p.name for p in tmp_path.iterdir()] == [".ugatit"]
+    assert not list(tmp_path.glob(".ugatit/work/*/*.part"))
 
 
 def test_a_bad_input_among_good_ones_costs_only_itself(
