@@ -23,11 +23,14 @@ FEATHER = 0.35
 """Width of a parsed mask's soft edge, as a share of the eye distance."""
 
 
-def build_mask_maker(name: str, *, parser_weights: Path | None = None, device: str = "cpu") -> tuple[str, MaskMaker]:
+def build_mask_maker(
+    name: str, *, group: str = "head", parser_weights: Path | None = None, device: str = "cpu"
+) -> tuple[str, MaskMaker]:
     """Choose how masks are made.
 
     Args:
         name: `auto` (face parser where its weights are, else landmarks), `parser`, `landmarks` or `box`.
+        group: name of the face parts that a parsed mask holds (faceseg/parts.py).
         parser_weights: BiSeNet weights; None looks into the user's cache.
         device: where a parser runs.
 
@@ -36,12 +39,13 @@ def build_mask_maker(name: str, *, parser_weights: Path | None = None, device: s
 
     Raises:
         ParserUnavailableError: `parser` was asked for and its weights are not there.
+        UnknownPartGroupError: there is no such group.
     """
     from faceseg.errors import ParserUnavailableError
 
     if name in ("auto", "parser"):
         try:
-            return "parser", _parser_masks(parser_weights, device)
+            return "parser", _parser_masks(group, parser_weights, device)
         except ParserUnavailableError:
             if name == "parser" or parser_weights is not None:
                 raise
@@ -49,18 +53,18 @@ def build_mask_maker(name: str, *, parser_weights: Path | None = None, device: s
     return ("box", _box_mask) if name == "box" else ("landmarks", _landmark_mask)
 
 
-def _parser_masks(weights: Path | None, device: str) -> MaskMaker:
+def _parser_masks(group: str, weights: Path | None, device: str) -> MaskMaker:
     from faceseg.masks import feather, part_mask
     from faceseg.parser import load_face_parser
-    from faceseg.parts import HEAD
+    from faceseg.parts import part_group
 
-    parser = load_face_parser(weights, device)
+    parts, parser = part_group(group), load_face_parser(weights, device)
 
     def make(crop: Crop, landmarks: Points) -> Mask:
         probabilities = parser.parse(crop[None])
         five = five_points(landmarks)
         soft_px = FEATHER * float(np.linalg.norm(five[1] - five[0]))
-        mask = feather(part_mask(probabilities, HEAD), soft_px / 2)[0, 0].cpu().numpy()
+        mask = feather(part_mask(probabilities, parts), soft_px / 2)[0, 0].cpu().numpy()
         # The head may leave the crop (long hair): never show the crop's own border.
         return np.asarray(mask * _box_mask(crop, landmarks), np.float32)
 

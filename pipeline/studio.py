@@ -85,7 +85,10 @@ class Studio:
     @cached_property
     def _masks(self) -> tuple[str, MaskMaker]:
         return build_mask_maker(
-            self.settings.mask, parser_weights=_path(self.settings.parser_weights), device=self.engine.device
+            self.settings.mask,
+            group=self.style.card.mask_group,
+            parser_weights=_path(self.settings.parser_weights),
+            device=self.engine.device,
         )
 
     @property
