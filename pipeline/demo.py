@@ -47,13 +47,13 @@ def draw_frame(at_secs: float) -> RGB:
 
     width, height = SIZE_WH
     phase = 2 * np.pi * at_secs / DURATION_SECS
-    zoom = 1.55 + 0.35 * np.sin(phase)
-    angle = 7.0 * np.sin(phase * 1.0 + 0.7)
-    look_at = np.array([228.0 + 14 * np.cos(phase), 150.0 + 8 * np.sin(2 * phase)])  # near the face's middle, (x, y)
+    zoom = 1.65 + 0.18 * np.sin(phase)
+    angle = 6.0 * np.sin(phase + 0.7)
+    look_at = np.array([240.0 + 12 * np.cos(phase), 154.0 + 5 * np.sin(2 * phase)])  # (x, y), below the face
     move = cv2.getRotationMatrix2D((float(look_at[0]), float(look_at[1])), angle, zoom)
     move[:, 2] += np.array([width / 2, height / 2]) - look_at
     return np.asarray(
-        cv2.warpAffine(portrait, move, SIZE_WH, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101),
+        cv2.warpAffine(portrait, move, SIZE_WH, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE),
         np.uint8,
     )
 
