@@ -204,7 +204,7 @@ def _decoded(container: Any, info: MediaInfo, report: DecodeReport, streams: Any
     context.thread_type = "AUTO"
     deinterlacer = Deinterlacer(info) if info.video.is_interlaced else None
     for packet in _packets(container, report, tuple(streams)):
-        if packet.stream_index != stream.index:
+        if packet.stream.index != stream.index:  # `packet.stream_index` is 0 in the packets that end each stream
             continue
         report.num_packets += bool(packet.size) and not packet.is_discard
         for source in _pictures(context, packet, report):

@@ -6,7 +6,7 @@ Matroska. A chunk appears under its name when it is complete. Joining chunks is 
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -110,7 +110,8 @@ def plan_encoding(info: MediaInfo, settings: EncodeSettings, *, size_wh: tuple[i
     video = info.video
     size_wh = size_wh or (video.width, video.height)
     layout = best_layout(codec, video.layout, size_wh, encoder_pixel_formats(codec.encoder))
-    colour = _output_colour(video.layout, layout, video.colour, size_wh[1])
+    given = _stated_colour(video.layout, video.colour)
+    colour = _output_colour(video.layout, layout, given, size_wh[1])
     options = {
         "c:v": codec.encoder,
         "pix_fmt": codec.pix_fmts[layout.pix_fmt],
@@ -126,7 +127,7 @@ def plan_encoding(info: MediaInfo, settings: EncodeSettings, *, size_wh: tuple[i
         layout=layout,
         colour=colour,
         options=tuple(options.items()),
-        filters=_filters(video.layout, layout, video.colour, colour, video.sample_aspect_ratio),
+        filters=_filters(video.layout, layout, given, colour, video.sample_aspect_ratio),
         warnings=tuple(_warnings(codec, info, layout)),
     )
 
@@ -167,6 +168,11 @@ def _private_options(codec: Codec, info: MediaInfo, layout: PixelLayout) -> dict
     return {}
 
 
+def _stated_colour(layout: PixelLayout, tags: ColourTags) -> ColourTags:
+    """Say the range of untagged grey pictures: they are full scale, and would be read as limited once they are YUV."""
+    return replace(tags, range="pc") if layout.kind == "gray" and tags.range is None else tags
+
+
 def _output_colour(source: PixelLayout, target: PixelLayout, tags: ColourTags, height: int) -> ColourTags:
     if source.kind == "rgb" and target.kind != "rgb":
         return ColourTags("tv", effective_matrix(tags, height), tags.primaries, tags.transfer)
@@ -193,7 +199,7 @@ def _warnings(codec: Codec, info: MediaInfo, layout: PixelLayout) -> list[str]:
         told.append(f"{codec.encoder} holds {layout.bit_depth} bits here: the source's {source.bit_depth} are reduced.")
     if source.kind == "rgb" and layout.kind != "rgb":
         told.append(f"{codec.encoder} holds no RGB here: converted to {layout.pix_fmt}.")
-    elif (layout.chroma_shift_x, layout.chroma_shift_y) > (source.chroma_shift_x, source.chroma_shift_y):
+    elif layout.chroma_shift_x > source.chroma_shift_x or layout.chroma_shift_y > source.chroma_shift_y:
         told.append(f"{codec.encoder} takes no {source.pix_fmt}: colour resolution is reduced to {layout.pix_fmt}.")
     elif layout.pix_fmt != source.pix_fmt and codec.needs_even and _is_odd_size(info):
         told.append(
@@ -280,10 +286,12 @@ class VideoEncoder:
 
     @property
     def _lifts_chroma(self) -> bool:
-        """Whether chroma is brought to full resolution here: swscale would shift it in pictures of odd size."""
+        """Whether chroma is brought to a finer grid here: swscale would shift it in pictures of odd size."""
         source, target = self._plan.source_layout, self._plan.layout
-        is_finer = target.chroma_shift_x < source.chroma_shift_x or target.chroma_shift_y < source.chroma_shift_y
-        return is_finer and target.kind == source.kind == "yuv" and target.bit_depth == source.bit_depth
+        if not target.kind == source.kind == "yuv" or target.bit_depth != source.bit_depth:
+            return False
+        lifts = source.chroma_shift_x - target.chroma_shift_x, source.chroma_shift_y - target.chroma_shift_y
+        return min(lifts) >= 0 and max(lifts) > 0
 
     def _fitted(self, frame: Frame) -> Sequence[Any]:
         if frame.coded_wh != self._plan.size_wh or frame.layout != self._plan.source_layout:
@@ -293,11 +301,11 @@ class VideoEncoder:
             )
         if not self._lifts_chroma:
             return frame.planes
-        source = frame.layout
-        box = (0, 0, *frame.coded_wh)
-        shifts = source.chroma_shift_x, source.chroma_shift_y
-        chroma = [to_luma(plane, box, shifts) for plane in frame.planes[1:3]]
-        return [frame.planes[0], *chroma, *frame.planes[3 : 3 + self._plan.layout.has_alpha]]
+        source, target = frame.layout, self._plan.layout
+        rows, columns = target.plane_shape(1, *frame.coded_wh)
+        shifts = source.chroma_shift_x - target.chroma_shift_x, source.chroma_shift_y - target.chroma_shift_y
+        chroma = [to_luma(plane, (0, 0, columns, rows), shifts) for plane in frame.planes[1:3]]
+        return [frame.planes[0], *chroma, *frame.planes[3 : 3 + target.has_alpha]]
 
 
 def _packed(planes: Sequence[Any]) -> bytes:

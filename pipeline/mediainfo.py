@@ -52,6 +52,8 @@ class VideoStream:
     """Whether pictures are woven of two fields."""
     hdr: HdrMetadata | None
     """Mastering display and light levels of an HDR stream."""
+    disposition: int
+    """FFmpeg's disposition flags: default, forced, dub, ..."""
     metadata: Metadata
     """Tags of the stream."""
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from .colour import ColourTags
 from .containers import CONTAINERS, Container
+from .covers import attached_covers
 from .errors import FfmpegError, UnsupportedInputError
 from .feed import FfmpegFeed
 from .ffmpeg import SOURCE_OPTIONS, compile_arguments, file_url, graph_url, run_ffmpeg
@@ -54,9 +55,10 @@ def mux(
     joined = _Joined.scan(chunks, source, pts)
 
     def write(plan: MuxPlan) -> list[str]:
-        arguments, told = _arguments(plan, joined, out, colour or source.video.colour)
-        with FfmpegFeed(arguments, container_format=joined.pipe_format) as feed:
-            joined.feed(feed)
+        with attached_covers(plan, out) as covers:
+            arguments, told = _arguments(plan, joined, out, colour or source.video.colour, covers)
+            with FfmpegFeed(arguments, container_format=joined.pipe_format) as feed:
+                joined.feed(feed)
         return told
 
     report = _with_fewer_streams(source, container, write)
@@ -79,7 +81,8 @@ def copy_streams(source: MediaInfo, out: Path) -> MuxReport:
         indices = [source.video.index if m.stream is None else m.stream.index for m in plan.mappings]
         options = plan.options(source.video.colour, source_input=0)
         output = ffmpeg.output(*(file[str(index)] for index in indices), graph_url(out), **options)
-        run_ffmpeg(compile_arguments(output, plan.tag_arguments()))
+        with attached_covers(plan, out) as covers:
+            run_ffmpeg(compile_arguments(output, [*plan.tag_arguments(), *covers]))
         return []
 
     return _with_fewer_streams(source, _container(out), write)
@@ -126,7 +129,9 @@ def _with_fewer_streams(source: MediaInfo, container: Container, write: Callable
     raise failure or FfmpegError("nothing was written.")
 
 
-def _arguments(plan: MuxPlan, joined: "_Joined", out: Path, colour: ColourTags) -> tuple[list[str], list[str]]:
+def _arguments(
+    plan: MuxPlan, joined: "_Joined", out: Path, colour: ColourTags, covers: Sequence[str]
+) -> tuple[list[str], list[str]]:
     import ffmpeg
 
     turn, tags, told = rotation_options(plan.source)
@@ -138,11 +143,31 @@ def _arguments(plan: MuxPlan, joined: "_Joined", out: Path, colour: ColourTags) 
     # ffmpeg-python numbers inputs in the order in which the outputs name them
     options = plan.options(colour, source_input=1 if plan.video_position == 0 else 0)
     position = plan.video_position
-    options[f"bsf:{position}"] = joined.stamp_filter()
+    options[f"bsf:{position}"] = joined.stamp_filter(plan.container.muxer)
+    pixel = plan.source.video.sample_aspect_ratio
+    if pixel is not None:
+        shape = pixel * Fraction(*joined.size_wh)
+        options[f"aspect:{position}"] = f"{shape.numerator}:{shape.denominator}"
     if joined.codec == "hevc" and plan.container.muxer in ("mp4", "mov"):
         options[f"tag:{position}"] = "hvc1"  # Apple's players refuse hev1
     output = ffmpeg.output(*streams, graph_url(out), **options)
-    return compile_arguments(output, plan.tag_arguments(tags)), told
+    return compile_arguments(output, [*plan.tag_arguments(tags), *covers]), told
+
+
+@dataclass(frozen=True)
+class _ChunkHeader:
+    """What must be known of a chunk before it is joined."""
+
+    places: tuple[int, ...]
+    """For every packet in coding order, its picture's place in display order."""
+    codec: str
+    """FFmpeg's codec name."""
+    extradata: bytes | None
+    """The codec's headers."""
+    delay: int
+    """Pictures by which coding order runs ahead of display order, as the codec's headers or the packets say."""
+    size_wh: tuple[int, int]
+    """Width and height of the pictures as coded."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +180,8 @@ class _Joined:
     codec: str
     places: tuple[tuple[int, ...], ...]
     """Per chunk, for every packet in coding order, its picture's place in display order."""
+    size_wh: tuple[int, int]
+    """Width and height of the pictures as coded."""
     last_duration: int
     """How long the last picture is shown, in the time base."""
     delay: int
@@ -164,21 +191,21 @@ class _Joined:
     def scan(cls, chunks: Sequence[Path], source: MediaInfo, pts: Sequence[int]) -> "_Joined":
         """Read the order of the chunks' pictures."""
         headers = [_scan_chunk(chunk) for chunk in chunks]
-        places = tuple(order for order, _, _ in headers)
+        places = tuple(header.places for header in headers)
         num_pictures = sum(map(len, places))
         if num_pictures != len(pts) or not headers:
             raise FfmpegError(f"the rendered chunks hold {num_pictures} pictures, {len(pts)} are expected.")
-        if len({extradata for _, _, extradata in headers}) > 1:
+        if len({header.extradata for header in headers}) > 1:
             raise FfmpegError("the rendered chunks are of different encoders; remove the work folder and run again.")
-        delay = max(at - place for order in places for at, place in enumerate(order))
         return cls(
             chunks=tuple(chunks),
             pts=tuple(map(int, pts)),
             time_base=source.video.time_base,
-            codec=headers[0][1],
+            codec=headers[0].codec,
             places=places,
+            size_wh=headers[0].size_wh,
             last_duration=_last_duration(source, pts),
-            delay=delay,
+            delay=max(header.delay for header in headers),
         )
 
     @property
@@ -193,15 +220,23 @@ class _Joined:
         unit = self.time_base.numerator
         return math.ceil(early / unit) * unit
 
-    def stamp_filter(self) -> str:
-        """Return the bitstream filter that adds what the pipe does not carry: early dts and the last duration.
+    def stamp_filter(self, muxer: str) -> str:
+        """Return the bitstream filter that adds what the pipe does not carry: early dts and the last durations.
 
-        Without a duration, the edit list of an mp4 ends before the last picture and hides it.
+        Without them, the edit list of an mp4 ends before the last picture and hides it: its muxer takes the end from
+        the last pts, and the length of the track from the last packet in coding order.
         """
-        step = float((self.pts[-1] - self.pts[0]) * self.time_base / max(1, len(self.pts) - 1))
+        secs = [float(stamp * self.time_base) for stamp in self.pts]
+        count, last = len(secs), float(self.last_duration * self.time_base)
+        step = (secs[-1] - secs[0]) / max(1, count - 1)
         early = f"STARTPTS-max(1,floor({step:.9f}/TB))*({self.delay}-N)"
-        is_last = f"gte(PTS*TB,{float(self.pts[-1] * self.time_base):.9f}-0.000001)"
-        duration = f"if({is_last},max(1,round({float(self.last_duration * self.time_base):.9f}/TB)),DURATION)"
+        duration = f"if(gte(PTS*TB,{secs[-1]:.9f}-0.000001),max(1,round({last:.9f}/TB)),DURATION)"
+        if muxer in ("mp4", "mov"):
+            at = count - 1 - self.delay
+            last_dts = secs[at] if at >= 0 else secs[0] + step * at
+            total = secs[-1] + last - secs[0]
+            rest = total - (last_dts - (secs[0] - step * self.delay))
+            duration = f"if(eq(N,{count - 1}),max(1,round({rest:.9f}/TB)),{duration})"
         return f"setts=pts=PTS:dts=if(lt(N,{self.delay}),{early},DTS):duration={duration}".replace(",", "\\,")
 
     def feed(self, feed: FfmpegFeed) -> None:
@@ -250,12 +285,15 @@ def _packets(chunk: Path) -> Iterator[Any]:
         raise FfmpegError(f'the rendered chunk "{chunk}" cannot be read ({error}); remove it and run again.') from error
 
 
-def _scan_chunk(chunk: Path) -> tuple[tuple[int, ...], str, bytes | None]:
-    """Return the display order of a chunk's packets, its codec and its extradata."""
-    stamps, codec, extradata = [], "", None
+def _scan_chunk(chunk: Path) -> _ChunkHeader:
+    stamps, context = [], None
     for packet in _packets(chunk):
         stamps.append(packet.pts)
-        codec = str(packet.stream.codec_context.codec.canonical_name)
-        extradata = packet.stream.codec_context.extradata
+        context = packet.stream.codec_context
     place = {at: rank for rank, at in enumerate(sorted(range(len(stamps)), key=lambda at: stamps[at]))}
-    return tuple(place[at] for at in range(len(stamps))), codec, extradata
+    places = tuple(place[at] for at in range(len(stamps)))
+    if context is None:
+        return _ChunkHeader(places, "", None, 0, (0, 0))
+    depth = max([int(getattr(context, "reorder_depth", 0)), *(at - place for at, place in enumerate(places))])
+    size_wh = int(context.width), int(context.height)
+    return _ChunkHeader(places, str(context.codec.canonical_name), context.extradata, depth, size_wh)

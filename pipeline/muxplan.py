@@ -59,6 +59,8 @@ class MuxPlan:
     """What is written."""
     mappings: tuple[Mapping, ...]
     """Streams in order."""
+    covers: tuple[OtherStream, ...]
+    """Cover pictures that are attached as files, after all streams."""
 
     @property
     def video_position(self) -> int:
@@ -76,9 +78,9 @@ class MuxPlan:
         options: dict[str, Any] = {
             "format": self.container.muxer,
             "copyts": None,
-            "map_metadata": -1,
+            "map_metadata:g": -1,
             "map_chapters": source_input,
-            f"disposition:{position}": "default",
+            f"disposition:{position}": self.source.video.disposition,
             **{f"c:{i}": mapping.encoder for i, mapping in enumerate(self.mappings)},
             **{f"{name}:{position}": value for name, value in colour.encoder_options().items()},
         }
@@ -99,7 +101,7 @@ class MuxPlan:
             }
         if self.container.muxer == "mpegts":
             return {"mpegts_copyts": 1, "muxdelay": 0, "muxpreload": 0}
-        return {}
+        return {"avoid_negative_ts": "disabled"}  # Matroska stores no dts: only those are negative
 
 
 def plan_mux(source: MediaInfo, container: Container, unwanted: frozenset[str]) -> tuple[MuxReport, MuxPlan]:
@@ -110,7 +112,7 @@ def plan_mux(source: MediaInfo, container: Container, unwanted: frozenset[str]) 
         container: What is written.
         unwanted: Kinds of streams to leave out, because the container refused them before.
     """
-    report, mappings = MuxReport(), []
+    report, mappings, covers = MuxReport(), [], []
     for stream in sorted([*source.others, None], key=lambda s: source.video.index if s is None else s.index):
         if stream is None:
             mappings.append(Mapping(None, "copy"))
@@ -121,10 +123,13 @@ def plan_mux(source: MediaInfo, container: Container, unwanted: frozenset[str]) 
         if treatment.encoder is None:
             report.dropped.append(treatment.note or describe(stream))
             continue
-        mappings.append(Mapping(stream, treatment.encoder))
+        if stream.kind == "picture" and container.has_attachments:
+            covers.append(stream)
+        else:
+            mappings.append(Mapping(stream, treatment.encoder))
         kept = report.copied if treatment.encoder == "copy" else report.converted
         kept.append(treatment.note or describe(stream))
-    return report, MuxPlan(source, container, tuple(mappings))
+    return report, MuxPlan(source, container, tuple(mappings), tuple(covers))
 
 
 def rotation_options(source: MediaInfo) -> tuple[dict[str, Any], list[str], list[str]]:

@@ -128,7 +128,7 @@ def _opening_error(path: Path, error: Exception) -> InputError:
 def decoder_name(stream: Any) -> str:
     """Return the decoder to use: FFmpeg's choice, but libvpx for VP8 and VP9 with alpha, which the native ones drop."""
     name = str(stream.codec_context.name)
-    if stream.metadata.get("alpha_mode") == "1":
+    if any(key.lower() == "alpha_mode" and value == "1" for key, value in stream.metadata.items()):
         return _ALPHA_DECODERS.get(_codec_name(stream), name)
     return name
 
@@ -232,6 +232,7 @@ def _describe_video(stream: Any, frame: Any, decoder: str) -> VideoStream:
         colour=_colour(stream, frame),
         is_interlaced=bool(frame.interlaced_frame) or _field_order(stream) in _INTERLACED_ORDERS,
         hdr=_hdr(frame),
+        disposition=int(stream.disposition),
         metadata=tuple(stream.metadata.items()),
     )
 

@@ -5,7 +5,7 @@ The output is decoded to its end, because headers lie; pictures themselves are n
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -75,8 +75,9 @@ def _picture_faults(made: VideoStream, source: VideoStream, size_wh: tuple[int, 
         ("pixel shape", made.sample_aspect_ratio or 1, source.sample_aspect_ratio or 1),
     ]
     if source.layout.kind == made.layout.kind:
+        got = replace(made.colour, range=made.colour.range or "tv")  # the default of every codec, not always written
         compared += [
-            (f"colour {name}", getattr(made.colour, name), wanted)
+            (f"colour {name}", getattr(got, name), wanted)
             for name in ("range", "matrix", "primaries", "transfer")
             if (wanted := getattr(source.colour, name)) is not None
         ]

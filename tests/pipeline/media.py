@@ -135,4 +135,4 @@ def packets(path: Path, kind: str) -> list[tuple[Fraction, bytes]]:
     """Stamp in seconds and content of every packet of the streams of one kind."""
     with av.open(str(path)) as container:
         streams = [stream for stream in container.streams if stream.type == kind]
-        return [(p.pts * p.time_base, bytes(p)) for p in container.demux(streams) if p.size]
+        return [(p.pts * p.time_base, bytes(p)) for p in container.demux(streams) if p.size and p.pts is not None]

@@ -139,5 +139,5 @@ def test_one_frame_is_a_video(tmp_path: Path) -> None:
 def test_a_file_cut_within_its_header_is_unreadable(tmp_path: Path, suffix: str, options: tuple[str, ...]) -> None:
     source = make_video(tmp_path / f"a{suffix}", *options, has_sound=True)
     source.write_bytes(source.read_bytes()[:300])
-    with pytest.raises(UnreadableInputError, match="a.m.*is cut off: at least .* bytes are missing"):
+    with pytest.raises(UnreadableInputError, match=r"a\.m.*is cut off: at least .* bytes are missing"):
         probe(source)
