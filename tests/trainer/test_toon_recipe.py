@@ -10,12 +10,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from skimage.data import astronaut
 
 from alignment.points import MESH, MESH_INDICES
 from alignment.templates import HEAD, source_to_crop
-from model import GeneratorConfig
+from model import GeneratorConfig, GeneratorOutput, load_style
 from trainer.errors import TrainingDataError
+from trainer.recipes import toon
 from trainer.recipes import toon_brush as brush
 from trainer.recipes import toon_data as data
 from trainer.recipes import toon_pairs as pairs
@@ -207,3 +209,33 @@ def test_training_lowers_the_reconstruction_loss(cache: tuple[Path, list[data.Fa
     run, both = training.Training(config), pairs.PairSet(*cache)
     losses = [run.advance(both)["reconstruction"] for _ in range(60)]
     assert np.mean(losses[-5:]) < 0.85 * np.mean(losses[:5])
+
+
+class Untouched(torch.nn.Module):
+    """Gives its input back, as a generator would."""
+
+    def forward(self, image: torch.Tensor) -> GeneratorOutput:
+        return GeneratorOutput(image, image.new_zeros(1, 2), image[:, :1], None)
+
+
+def test_a_generator_that_changes_nothing_scores_like_its_input(cache: tuple[Path, list[data.Face]]) -> None:
+    metrics = toon.score(Untouched(), pairs.PairSet(*cache))
+    assert metrics["portraits_count"] == 3
+    assert metrics["portraits_ssim"] == pytest.approx(metrics["portraits_input_ssim"], abs=0.01)
+    assert 0 < metrics["portraits_l1"] == pytest.approx(metrics["portraits_input_l1"], abs=0.01)
+
+
+def test_the_exported_style_says_how_to_use_it(tmp_path: Path) -> None:
+    training.Training(training.TrainingConfig()).save(tmp_path / "snapshot.pt")
+    (tmp_path / "metrics.json").write_text('{"portraits_l1": 0.05}')
+    done = CliRunner().invoke(toon.main, ["export", "-o", str(tmp_path), str(tmp_path / "toon.safetensors")])
+    style = load_style(tmp_path / "toon.safetensors")
+    assert done.exit_code == 0, done.output
+    assert (style.card.template, style.card.crop_size_px, style.card.licence) == ("head", 256, "MIT")
+    assert style.card.metrics == {"portraits_l1": 0.05}
+    assert (tmp_path / "toon.safetensors").stat().st_size < 6e6
+
+
+def test_an_export_without_a_training_says_what_to_run(tmp_path: Path) -> None:
+    done = CliRunner().invoke(toon.main, ["export", "-o", str(tmp_path), str(tmp_path / "x.safetensors")])
+    assert "'train'" in str(done.exception)

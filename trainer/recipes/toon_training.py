@@ -51,9 +51,9 @@ class TrainingConfig:
 
     generator: GeneratorConfig = LIGHT
     """The network that is trained."""
-    stages: tuple[Stage, ...] = (Stage(2000, 128, 4), Stage(3000, 192, 2), Stage(9000, 256, 1))
+    stages: tuple[Stage, ...] = (Stage(1700, 128, 4), Stage(11000, 256, 1))
     """Small pictures first: palette and masses are learned there four times faster."""
-    adversarial_from: int = 2500
+    adversarial_from: int = 3000
     """Step at which the discriminator joins."""
     learning_rate: float = 3e-4
     """Peak of the generator's; it falls along a cosine to a twentieth."""
