@@ -31,7 +31,8 @@ BUILT_IN_WEIGHTS = Path(__file__).parent / "weights" / "landmarks.safetensors"
 """The built-in network, float16; its model card lies beside it."""
 
 PRESENCE_THRESHOLD = 0.5
-"""Presence from which a region counts as showing a face."""
+"""Presence from which a region counts as showing a face. On 2,000 regions of each kind from held-out pictures, half of
+them occluded and degraded, it misses 0.65 % of the faces and takes 0.5 % of the rest for one (weights/landmarks.md)."""
 
 _Floats = npt.NDArray[np.float64]
 

@@ -330,3 +330,4 @@ def test_held_out_portraits_stay_within_four_percent_of_eye_distance(shared: Pat
     assert figures["yunet"]["num_faces"] == 20
     assert figures["yunet"]["all_percent"] < 4.0
     assert figures["own"]["all_percent"] < 4.0
+    assert figures["rolled"]["all_percent"] < 4.0

@@ -47,7 +47,7 @@ class LossWeights:
 class LandmarkTrainingConfig:
     """Everything a run depends on besides the pictures."""
 
-    steps: int = 9000
+    steps: int = 6000
     """Optimizer steps; the learning rate's cosine ends here."""
     batch_size: int = 64
     """Regions per step."""
