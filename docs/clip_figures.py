@@ -30,11 +30,11 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     for a, b in zip(on, off, strict=True):
         share = 100 * a["frames_with_faces"] / a["frames"]
-        print(
-            f"| {Path(a['input']).stem} | {a['frames']} | {share:.1f} % | {a['fps']:.1f} | {a['jitter_in_percent']:.2f} % "
-            f"| {b['jitter_out_percent']:.2f} % | {a['jitter_out_percent']:.2f} % | {a['warp_error_in']:.2f} "
-            f"| {b['warp_error_out']:.2f} | {a['warp_error_out']:.2f} | {a['verified'] and b['verified']} |"
-        )
+        jitter = [a["jitter_in_percent"], b["jitter_out_percent"], a["jitter_out_percent"]]
+        unrest = [a["warp_error_in"], b["warp_error_out"], a["warp_error_out"]]
+        cells = [Path(a["input"]).stem, a["frames"], f"{share:.1f} %", f"{a['fps']:.1f}"]
+        cells += [f"{value:.2f} %" for value in jitter] + [f"{value:.2f}" for value in unrest]
+        print("|", " | ".join(str(cell) for cell in [*cells, a["verified"] and b["verified"]]), "|")
 
 
 if __name__ == "__main__":
