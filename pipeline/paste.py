@@ -60,11 +60,12 @@ def paste_face(canvas: Canvas, crop: npt.NDArray[np.float32], mask: Mask, source
     # A face smaller than its crop is shrunk first: sampling alone would skip pixels and shimmer in motion.
     shrink = int(np.hypot(to_crop[0, 0], to_crop[1, 0]))
     if shrink >= 2:
-        side = crop.shape[0] // shrink
+        size = crop.shape[0]
+        side = size // shrink
         crop, mask = (
             np.asarray(cv2.resize(a, (side, side), interpolation=cv2.INTER_AREA), np.float32) for a in (crop, mask)
         )
-        ratio = side / (side * shrink)
+        ratio = side / size  # not 1 / shrink where that does not divide the side
         to_crop = compose(np.array([[ratio, 0, ratio / 2 - 0.5], [0, ratio, ratio / 2 - 0.5]], np.float32), to_crop)
     size_wh = x1 - x0, y1 - y0
     cubic, linear = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

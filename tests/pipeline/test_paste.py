@@ -40,12 +40,12 @@ def disc(size: int) -> npt.NDArray[np.float32]:
     return np.clip(size * 0.4 - np.hypot(x, y), 0, 1).astype(np.float32)
 
 
-@pytest.mark.parametrize(("scale", "degrees"), [(1.0, 0), (0.6, 25), (1.7, -40), (3.3, 90)])
+@pytest.mark.parametrize(("scale", "degrees"), [(1.0, 0), (0.6, 25), (1.7, -40), (3.3, 90), (5.5, 0)])
 def test_a_crop_pasted_back_where_it_was_cut_changes_nothing_visible(scale: float, degrees: float) -> None:
     picture, transform = gradient(), similarity(scale, degrees, (80, 60), 64)
     canvas = RgbCanvas(picture.copy())
     paste_face(canvas, warp_crop(picture, transform, 64), disc(64), transform)
-    assert np.abs(canvas.pixels - picture).max() < 0.75
+    assert np.abs(canvas.pixels - picture).max() < 0.15
 
 
 def test_only_pixels_under_the_mask_change() -> None:
