@@ -33,7 +33,7 @@ EXIT_CODES: dict[str, int] = {
     "UnreadableInputError": 3,
     "UnsupportedInputError": 4,
     "InputError": 3,
-    "OutputExistsError": 5,
+    "OutputError": 5,
     "FfmpegError": 6,
     "VerificationError": 7,
     "OutOfSpaceError": 8,
@@ -46,13 +46,13 @@ EXIT_CODES: dict[str, int] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass
 class Globals:
-    """What the options before the command say."""
+    """What the options before the command say; filled when they are parsed."""
 
-    json: bool
+    json: bool = False
     """One machine-readable JSON object on stdout instead of text."""
-    log_level: str
+    log_level: str = "WARNING"
     """Name of the lowest level that is logged to stderr."""
 
 
@@ -74,7 +74,9 @@ def exit_code(error: BaseException) -> int:
     show_default=True,
     help="Lowest level written to stderr. DEBUG also shows tracebacks.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one machine-readable JSON object on stdout.")
+@click.option(
+    "--json", "as_json", is_flag=True, envvar="UGATIT_JSON", help="Print one machine-readable JSON object on stdout."
+)
 @click.version_option(package_name="ugatit-pipeline", prog_name="ugatit-pipeline")
 @click.pass_context
 def cli(context: click.Context, log_level: str, as_json: bool) -> None:
@@ -89,7 +91,8 @@ def cli(context: click.Context, log_level: str, as_json: bool) -> None:
 
     Every option can also be set by an environment variable: UGATIT_CONVERT_STYLE=toon is `convert --style toon`.
     """  # noqa: D301
-    context.obj = Globals(json=as_json, log_level=log_level.upper())
+    chosen = context.ensure_object(Globals)
+    chosen.json, chosen.log_level = as_json, log_level.upper()
     logging.basicConfig(
         level=log_level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr, force=True
     )
@@ -101,7 +104,7 @@ cli.add_command(doctor)
 cli.add_command(styles)
 
 
-def _report_failure(error: BaseException) -> int:
+def _report_failure(error: BaseException, *, as_json: bool) -> int:
     """Tell the user in one line, re-raise for developers; return the exit code."""
     code = exit_code(error)
     if logging.getLogger().isEnabledFor(logging.DEBUG):
@@ -114,8 +117,7 @@ def _report_failure(error: BaseException) -> int:
     if code == EXIT_FAILURE:
         message = f"{type(error).__name__}: {message} (run again with --log-level DEBUG for the traceback)"
     click.echo(f"Error: {message}", err=True)
-    context = click.get_current_context(silent=True)
-    if "--json" in sys.argv or (context is not None and context.obj.json):
+    if as_json:
         click.echo(json.dumps({"error": message, "kind": type(error).__name__, "exit_code": code}))
     return code
 
@@ -126,8 +128,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 26))  # read once, when cv2 is imported
+    chosen = Globals()
     try:
-        result = cli.main(args=arguments, prog_name="ugatit-pipeline", standalone_mode=False)
+        result = cli.main(args=arguments, prog_name="ugatit-pipeline", standalone_mode=False, obj=chosen)
     except click.exceptions.Abort:
         click.echo("Interrupted. The same command goes on from the finished chunks.", err=True)
         return EXIT_CODES["KeyboardInterrupt"]
@@ -135,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except Exception as error:
-        return _report_failure(error)
+        return _report_failure(error, as_json=chosen.json)
     return result if isinstance(result, int) else EXIT_OK
 
 

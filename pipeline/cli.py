@@ -136,10 +136,15 @@ def _announcer(context: click.Context) -> Callable[[Outcome], None]:
 
 
 def _conclude(context: click.Context, outcomes: list[Outcome]) -> int:
-    """Print the machine's object if one was asked for; raise if something failed."""
+    """Print the machine's object if one was asked for; raise if something failed.
+
+    The object lists one report or error per file as `results`; a single file's keys also stand in the object itself.
+    """
     failures = [outcome.error for outcome in outcomes if outcome.error is not None]
     if context.find_root().obj.json:
-        click.echo(json.dumps({"results": [_as_json(outcome) for outcome in outcomes]}, default=str))
+        results = [_as_json(outcome) for outcome in outcomes]
+        alone = results[0] if len(results) == 1 else {}
+        click.echo(json.dumps(alone | {"results": results}, default=str))
     if failures:
         raise BatchError(f"{len(failures)} of {len(outcomes)} inputs failed." if len(outcomes) > 1 else "", failures)
     return 0

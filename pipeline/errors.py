@@ -17,7 +17,11 @@ class UnsupportedInputError(InputError):
     """A sound file that we cannot treat: no picture, a refused container, a colour format we would spoil."""
 
 
-class OutputExistsError(PipelineError):
+class OutputError(PipelineError):
+    """The result cannot be put where it should go."""
+
+
+class OutputExistsError(OutputError):
     """The output is there already and `--overwrite` was not given."""
 
 

@@ -1,5 +1,6 @@
 """The command line as a user meets it: help, options, errors and exit codes."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -87,3 +88,19 @@ def test_an_unknown_style_ends_the_call_with_one_line(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
     assert "nope" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_json_can_be_asked_for_by_the_environment_and_tells_one_input_at_the_top(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("UGATIT_JSON", "1")
+    assert run.main(["convert", str(tmp_path / "no.mp4"), "-o", str(tmp_path / "out")]) == 3
+    told = json.loads(capsys.readouterr().out)
+    assert (told["ok"], told["kind"]) == (False, "UnreadableInputError")
+    assert told["results"][0]["error"] == told["error"]
+
+
+def test_an_error_of_the_whole_call_is_told_as_json_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.png").touch()
+    assert run.main(["--json", "convert", str(tmp_path / "x.png"), "--style", "nope"]) == 9
+    assert json.loads(capsys.readouterr().out)["exit_code"] == 9
