@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -77,7 +78,7 @@ class Analysis:
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
                 return cls._from_arrays(data)
-        except (OSError, KeyError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        except (OSError, KeyError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(f'"{path}" holds no analysis: {error}') from error
 
     @classmethod

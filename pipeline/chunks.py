@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .meter import WarpErrorSums
+from .publish import sync, write_text
 from .render import RenderStats
 
 MIN_CHUNK_FRAMES = 8
@@ -55,10 +56,9 @@ def plan_chunks(times_secs: npt.NDArray[np.float64], chunk_secs: float, folder: 
         folder: where their files go.
         suffix: of their files.
     """
-    edges = np.arange(0.0, times_secs[-1] + 1e-9, chunk_secs)
-    starts = np.unique(np.searchsorted(times_secs, edges, side="left"))
+    numbers = np.floor(times_secs / chunk_secs)  # one entry per frame, however far apart broken stamps are
     kept = [0]
-    for start in starts[1:]:
+    for start in np.flatnonzero(np.diff(numbers)) + 1:
         if start - kept[-1] >= MIN_CHUNK_FRAMES and len(times_secs) - start >= MIN_CHUNK_FRAMES:
             kept.append(int(start))
     stops = [*kept[1:], len(times_secs)]
@@ -67,10 +67,9 @@ def plan_chunks(times_secs: npt.NDArray[np.float64], chunk_secs: float, folder: 
 
 
 def save_stats(chunk: Chunk, stats: RenderStats, sums: WarpErrorSums) -> None:
-    """Write what happened while a chunk was rendered, atomically; from now on it is finished."""
-    part = chunk.stats.with_suffix(".json.part")
-    part.write_text(json.dumps({"stats": asdict(stats), "warp_error": asdict(sums)}))
-    part.replace(chunk.stats)
+    """Write what happened while a chunk was rendered, atomically: it is finished now, even after a power cut."""
+    sync(chunk.path)
+    write_text(chunk.stats, json.dumps({"stats": asdict(stats), "warp_error": asdict(sums)}))
 
 
 def total_stats(chunks: Sequence[Chunk]) -> tuple[RenderStats, WarpErrorSums]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from .errors import InputError
 from .inputs import Item, check_clashes, collect
 from .progress import Progress
-from .publish import check_absent, out_of_space_told
+from .publish import check_absent, make_output_folder, out_of_space_told
 from .report import Report
 from .settings import ConvertSettings
 from .studio import Studio
@@ -59,7 +59,7 @@ def convert_all(
         on_done(outcome)
     clashes, studio = check_clashes(found.items), Studio(settings)
     if found.items:
-        studio.stylist  # noqa: B018  (a style that cannot be loaded ends the whole call, before any work)
+        studio.load()
     for item in found.items:
         outcome = (
             Outcome(str(item.source), error=clashes[item]) if item in clashes else _convert_one(item, studio, progress)
@@ -73,7 +73,7 @@ def _convert_one(item: Item, studio: Studio, progress: Progress) -> Outcome:
     try:
         check_absent(item.output, overwrite=studio.settings.overwrite)
         with out_of_space_told(item.output):
-            item.output.parent.mkdir(parents=True, exist_ok=True)
+            make_output_folder(item.output.parent)
             if studio.settings.aligned and not item.is_picture:
                 raise InputError(f'"{item.source}" is no picture, and --aligned takes pictures of aligned faces only.')
             return Outcome(str(item.source), report=_convert_by_kind(item, studio, progress))
@@ -104,7 +104,7 @@ def run_demo(folder: Path, settings: ConvertSettings, progress: Progress) -> tup
     from .mux import stack_side_by_side
 
     folder = Path(os.path.abspath(folder))
-    folder.mkdir(parents=True, exist_ok=True)
+    make_output_folder(folder)
     files = {
         "source": folder / "astronaut.mp4",
         "restyled": folder / "astronaut-restyled.mp4",

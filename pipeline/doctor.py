@@ -89,10 +89,15 @@ def _devices() -> str:
 
 
 def _ffmpeg() -> str:
+    from .errors import FfmpegError
     from .ffmpeg import available_encoders, ffmpeg_program, ffmpeg_version
     from .settings import CODECS
 
     usable = [c for c in CODECS if c in available_encoders()]
+    if "libx264" not in usable:
+        raise FfmpegError(
+            f"{ffmpeg_program()} cannot encode H.264 (no libx264); install another ffmpeg or set UGATIT_FFMPEG."
+        )
     return f"{'.'.join(str(part) for part in ffmpeg_version())} at {ffmpeg_program()}, encoders: {', '.join(usable)}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,8 @@ VIDEO_SUFFIXES = frozenset(
 PICTURE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"))
 """What is taken for a picture."""
 
-_TEMPORARY_SUFFIXES = (".part", ".partial", ".tmp", ".crdownload", ".download")
+_MAX_NAME_BYTES = 255
+"""Longest file name of the usual file systems."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Item:
     """Absolute path of the result; a video's container may still change its suffix."""
     report: Path
     """Absolute path of the JSON report."""
+    stem: str
+    """Name without suffix that no other output of the call has."""
     root: Path
     """The output folder that holds the work in progress."""
     is_picture: bool
@@ -64,32 +68,37 @@ def collect(inputs: Sequence[str], output: Path) -> Inputs:
         One item per file. A folder's tree is kept below the output folder; what is neither video nor picture there,
         or hidden, or temporary, is left out.
     """
-    output, pairs, errors = _absolute(output), [], []
+    output, pairs = _absolute(output), list[tuple[Path, Path]]()
+    errors: list[tuple[str, InputError]] = []
     single = _single_file(inputs, output)
     if single is not None:
         return Inputs((_item(single, output, output.parent, by_stem=True),), ())
     for name in inputs:
         path = _absolute(name)
-        if path.is_dir():
+        if not name or not os.path.exists(path):  # pathlib's `exists` raises for names that are too long
+            errors.append((name, UnreadableInputError(f'"{name}" does not exist, or cannot be reached.')))
+        elif path.is_dir():
             found = list(_search(path, output))
             if not found:
                 errors.append((name, InputError(f'"{name}" holds no video and no picture.')))
             pairs += [(file, output / file.relative_to(path)) for file in found]
-        elif not path.exists():
-            errors.append((name, UnreadableInputError(f'"{name}" does not exist.')))
         else:
             pairs.append((path, output / path.name))
+    pairs = list(dict.fromkeys(pairs))  # a file that is named twice is converted once
     taken = Counter(target.with_suffix("") for _, target in pairs)
     items = tuple(_item(source, target, output, by_stem=taken[target.with_suffix("")] == 1) for source, target in pairs)
     return Inputs(items, tuple(errors))
 
 
 def check_clashes(items: Sequence[Item]) -> dict[Item, OutputExistsError]:
-    """Find items whose output another item of the same call has already, or is its own input."""
+    """Find items whose output is an input of the same call, their own or another, or another item's output already."""
     clashes, owners = {}, dict[Path, Path]()
+    sources = {os.path.realpath(item.source) for item in items}
     for item in items:
-        if item.output == item.source:
-            clashes[item] = OutputExistsError(f'"{item.source}" would be its own output; choose another --output.')
+        if os.path.realpath(item.output) in sources:
+            clashes[item] = OutputExistsError(
+                f'"{item.source}" would become "{item.output}", which is an input itself; choose another --output.'
+            )
         elif item.output in owners:
             clashes[item] = OutputExistsError(
                 f'"{item.source}" and "{owners[item.output]}" would both become "{item.output}"; '
@@ -105,15 +114,26 @@ def _absolute(name: str | Path) -> Path:
 
 def _single_file(inputs: Sequence[str], output: Path) -> Path | None:
     """The only input, where the output names a file rather than a folder."""
-    if len(inputs) != 1 or output.is_dir() or output.suffix.lower() not in VIDEO_SUFFIXES | PICTURE_SUFFIXES:
+    if len(inputs) != 1 or os.path.isdir(output) or output.suffix.lower() not in VIDEO_SUFFIXES | PICTURE_SUFFIXES:
         return None
     path = _absolute(inputs[0])
-    return path if path.is_file() else None
+    return path if os.path.isfile(path) else None
 
 
 def _item(source: Path, target: Path, root: Path, *, by_stem: bool) -> Item:
     stem = target.stem if by_stem else target.name
-    return Item(source, target, target.with_name(stem + ".report.json"), root, is_picture(source))
+    report = target.with_name(name_of(stem, ".report.json"))
+    return Item(source, target, report, stem, root, is_picture(source))
+
+
+def name_of(stem: str, ending: str) -> str:
+    """Join a stem and an ending; where that is too long for a file name, the stem's end becomes a hash of it."""
+    room = _MAX_NAME_BYTES - len(os.fsencode(ending))
+    encoded = os.fsencode(stem)
+    if len(encoded) > room:
+        mark = "~" + hashlib.sha256(encoded).hexdigest()[:8]
+        stem = encoded[: room - len(mark)].decode("utf-8", "ignore") + mark
+    return stem + ending
 
 
 def _search(folder: Path, output: Path) -> Iterator[Path]:
@@ -121,8 +141,6 @@ def _search(folder: Path, output: Path) -> Iterator[Path]:
         relative = path.relative_to(folder)
         is_hidden = any(part.startswith(".") or part == STATE_FOLDER for part in relative.parts)
         is_ours = output != folder and output in path.parents
-        is_media = path.suffix.lower() in VIDEO_SUFFIXES | PICTURE_SUFFIXES and not path.name.endswith(
-            _TEMPORARY_SUFFIXES
-        )
-        if is_media and not is_hidden and not is_ours and path.is_file():
+        is_media = path.suffix.lower() in VIDEO_SUFFIXES | PICTURE_SUFFIXES
+        if is_media and not is_hidden and not is_ours and os.path.isfile(path):
             yield path

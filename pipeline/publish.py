@@ -8,16 +8,20 @@ import hashlib
 import logging
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
-from .errors import OutOfSpaceError, OutputExistsError, PipelineError
+from .errors import OutOfSpaceError, OutputError, OutputExistsError, PipelineError
 
 logger = logging.getLogger(__name__)
 
 STATE_FOLDER = ".ugatit"
 """Name of the folder beside the outputs that holds work in progress; same file system, so publishing is a rename."""
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -33,22 +37,39 @@ def work_folder(root: Path, job: str, *, resume: bool) -> Iterator[Path]:
         PipelineError: another process is working on the same job.
     """
     folder = root / STATE_FOLDER / "work" / job
-    folder.mkdir(parents=True, exist_ok=True)
     lock_path = folder.with_name(job + ".lock")
-    with lock_path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise PipelineError(
-                f'another process is converting the same input into "{root}"; wait for it to end.'
-            ) from error
+    with _open_lock(lock_path) as lock:
+        if not _is_ours(lock):
+            raise PipelineError(f'another process is converting the same input into "{root}"; wait for it to end.')
         if not resume:
+            shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(exist_ok=True)
+        try:
+            yield folder
             shutil.rmtree(folder)
-            folder.mkdir()
-        yield folder
-        shutil.rmtree(folder)
-        lock_path.unlink(missing_ok=True)
+        finally:
+            _remove_empty(folder)  # what failed before there was anything to keep leaves no trace
+            if not folder.exists():
+                lock_path.unlink(missing_ok=True)
     _remove_empty(root / STATE_FOLDER / "work", root / STATE_FOLDER)
+
+
+def _open_lock(path: Path) -> IO[str]:
+    """Open a lock file in a folder that another job, ending at this moment, may just be removing."""
+    for _ in range(100):
+        with suppress(FileNotFoundError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return path.open("w")
+    raise PipelineError(f'the folder "{path.parent}" vanishes as soon as it is made; choose another --output.')
+
+
+def _is_ours(lock: IO[str]) -> bool:
+    """Take the lock; False where another process holds it, or removed it in the meantime because its job is done."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return os.fstat(lock.fileno()).st_nlink > 0
 
 
 def _remove_empty(*folders: Path) -> None:
@@ -67,12 +88,33 @@ def check_absent(path: Path, *, overwrite: bool) -> None:
     """Refuse an output that is there already.
 
     Raises:
-        OutputExistsError: it is, and `overwrite` is off.
+        OutputExistsError: it is, and `overwrite` is off, or it is a folder.
     """
+    if path.is_dir():
+        raise OutputExistsError(f'"{path}" is a folder; remove it, or choose another --output.')
     if os.path.lexists(path) and not overwrite:
         raise OutputExistsError(
             f'"{path}" is there already; add --overwrite to replace it, or choose another --output.'
         )
+
+
+def make_output_folder(folder: Path) -> None:
+    """Make a folder for results with its parents, and look whether it can be written to.
+
+    Raises:
+        OutputError: it cannot.
+        OSError: the disk is full (see `out_of_space_told`).
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise
+        raise OutputError(
+            f'the output folder "{folder}" cannot be made: {error.strerror}; choose another --output.'
+        ) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f'the output folder "{folder}" cannot be written to; choose another --output.')
 
 
 def publish(finished: Path, final: Path, *, overwrite: bool) -> None:
@@ -86,20 +128,23 @@ def publish(finished: Path, final: Path, *, overwrite: bool) -> None:
     Raises:
         OutputExistsError: something is there and `overwrite` is off; also when it came to be in the meantime.
     """
-    _sync(finished)
+    sync(finished)
     if overwrite:
         finished.replace(final)
     else:
         _move_without_replacing(finished, final)
-    _sync(final.parent)
+    sync(final.parent)
 
 
 def write_text(path: Path, text: str, *, overwrite: bool = True) -> None:
     """Write a small text file atomically, under a temporary name in the same folder first."""
-    part = path.with_name(f".{path.name}.part")
-    with out_of_space_told(path):
-        part.write_text(text, encoding="utf-8", errors="backslashreplace")  # names need not be UTF-8
-        publish(part, path, overwrite=overwrite)
+    part = path.with_name(f".{uuid.uuid4().hex}.part")  # a name made from the path's could be too long
+    try:
+        with out_of_space_told(path):
+            part.write_text(text, encoding="utf-8", errors="backslashreplace")  # names need not be UTF-8
+            publish(part, path, overwrite=overwrite)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -108,7 +153,7 @@ def out_of_space_told(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in _NO_SPACE:
             raise OutOfSpaceError(
                 f'no space left on the disk of "{path.parent}"; free some and run the same command again, '
                 "it goes on from the finished chunks."
@@ -128,7 +173,8 @@ def _move_without_replacing(finished: Path, final: Path) -> None:
         finished.unlink()
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -23,6 +23,13 @@ def _sha256_or_none(path: Path) -> str | None:
     return sha256_of(path) if path.exists() else None
 
 
+def _program_version() -> str:
+    try:
+        return importlib.metadata.version("ugatit-pipeline")
+    except importlib.metadata.PackageNotFoundError:  # run from a checkout that was never installed
+        return "unknown"
+
+
 def _path(name: str | None) -> Path | None:
     return None if name is None else Path(name)
 
@@ -32,6 +39,16 @@ class Studio:
 
     def __init__(self, settings: ConvertSettings) -> None:
         self.settings = settings
+
+    def load(self) -> None:
+        """Load what every input needs, so that what is missing ends the whole call, once and before any work.
+
+        Raises:
+            ModelError, AlignmentError, FaceSegError: something cannot be loaded.
+        """
+        self.stylist  # noqa: B018
+        if not self.settings.aligned:
+            self.finder  # noqa: B018
 
     @cached_property
     def style(self) -> Style:
@@ -73,10 +90,11 @@ class Studio:
             output: where the result goes.
         """
         return self.settings.fingerprint(
-            program=importlib.metadata.version("ugatit-pipeline"),
+            program=_program_version(),
             source=source_sha256,
             style=self.style.sha256,
-            detector=self.finder.detector.name,
+            engine=[self.engine.name, str(self.engine.device), self.engine.precision],
+            detector=None if self.settings.aligned else self.finder.detector.name,
             landmarks=_sha256_or_none(BUILT_IN_WEIGHTS),
             mask=self.mask_name,
             output=os.fsencode(output).hex(),

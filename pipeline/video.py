@@ -17,7 +17,7 @@ from .compare import beside, beside_wh
 from .decode import DecodeReport, iter_chunk, iter_frames
 from .encode import EncodePlan, EncodeSettings, VideoEncoder, choose_codec, choose_suffix, plan_encoding
 from .errors import UnreadableInputError, UnsupportedInputError
-from .inputs import Item
+from .inputs import Item, name_of
 from .mux import MuxReport, copy_streams, mux
 from .plan import Plan, make_plan
 from .prefetch import prefetch
@@ -56,8 +56,8 @@ class _Conversion:
         self.settings = studio.settings
         self.progress = progress
         self.started = perf_counter()
-        self.info = probe(item.source)
         self.stamp = _stamp(item.source)
+        self.info = probe(item.source)
         self.report = Report(
             input=str(item.source),
             input_sha256=sha256_of(item.source),
@@ -76,7 +76,8 @@ class _Conversion:
             analysis = self._analysis(folder)
             plan = self._plan(analysis)
             finished = folder / f"finished{output.suffix}"
-            if plan.by_frame or self.settings.compare != "none":
+            # Copying would carry damage and broken stamps along.
+            if plan.by_frame or analysis.warnings or self.settings.compare != "none":
                 chunks = self._render(analysis, plan, folder, encoding)
                 self._join(chunks, analysis, encoding, finished)
             else:
@@ -104,7 +105,7 @@ class _Conversion:
         encode = EncodeSettings(codec, settings.crf, settings.preset)
         plan = plan_encoding(self.info, encode, size_wh=self._coded_wh())
         self.report.warnings += plan.warnings
-        output = asked if suffix == asked.suffix.lower() else asked.with_suffix(suffix)
+        output = asked if suffix == asked.suffix.lower() else asked.with_name(name_of(self.item.stem, suffix))
         return output, plan
 
     def _coded_wh(self) -> tuple[int, int] | None:
@@ -119,7 +120,7 @@ class _Conversion:
 
     def _copy(self, finished: Path) -> None:
         """No face: nothing is encoded again."""
-        self.report.warnings.append("No face was found; the streams were copied as they are.")
+        self.report.warnings.append("The streams were copied as they are.")
         self._note_mux(copy_streams(self.info, finished))
 
     def _verify(self, finished: Path, analysis: Analysis) -> None:
@@ -189,6 +190,7 @@ class _Conversion:
             smoothing=settings.smoothing,
             strength=settings.strength,
         )
+        report.warnings += [] if plan.by_frame else ["No face was found."]
         report.tracks, report.bridged = plan.num_tracks, plan.num_bridged
         report.jitter_in_percent, report.jitter_out_percent = plan.jitter_in_percent, plan.jitter_out_percent
         engine = self.studio.engine
@@ -245,7 +247,10 @@ class _Conversion:
         save_stats(chunk, renderer.stats, renderer.meter.sums)
 
 
-def _stamp(path: Path) -> tuple[int, int, int]:
-    """What changes when somebody writes to a file."""
-    status = path.stat()
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """What changes when somebody writes to a file; None where it is gone."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
     return status.st_size, status.st_mtime_ns, status.st_ino

@@ -42,3 +42,9 @@ def test_a_chunk_is_finished_when_its_statistics_are_there_and_they_add_up(tmp_p
     stats, sums = total_stats(chunks)
     assert stats == RenderStats(2, 20, 18, {"paste": 1.0})
     assert sums.means() == (2.0, 3.0)
+
+
+def test_stamps_that_lie_ages_apart_need_no_more_memory_than_others(tmp_path: Path) -> None:
+    times = np.concatenate([np.arange(10) / 25, 1e15 + np.arange(10)])
+    chunks = plan_chunks(times, 100.0, tmp_path, ".nut")
+    assert [(c.start, c.stop) for c in chunks] == [(0, 10), (10, 20)]

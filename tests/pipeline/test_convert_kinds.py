@@ -11,7 +11,7 @@ import run
 from pipeline.decode import iter_frames
 from pipeline.probe import probe
 
-from .clips import stamps_secs
+from .clips import stamps_secs, write_clip
 from .media import ffmpeg
 
 
@@ -139,3 +139,26 @@ def test_every_codec_gives_a_verified_result(codec: str, clip: Path, style_file:
     assert report["verified"] is True
     assert report["codec"] == codec
     assert report["output"].endswith(".mkv" if codec == "ffv1" else ".mp4")
+
+
+def test_a_damaged_clip_without_a_face_is_converted_too_when_lenient(style_file: Path, tmp_path: Path) -> None:
+    plain = write_clip(tmp_path / "plain.mkv", 20, has_face=False)
+    data = np.frombuffer(plain.read_bytes(), np.uint8).copy()
+    data[len(data) // 3 : len(data) * 3 // 4 : 997] ^= 0xFF
+    (tmp_path / "bad.mkv").write_bytes(data.tobytes())
+    report = convert(tmp_path / "bad.mkv", tmp_path / "out", style_file, "--lenient")
+    assert report["verified"] is True
+    assert report["codec"] == "libx264"
+    assert "No face was found." in report["warnings"]
+
+
+def test_results_of_one_stem_do_not_replace_each_other(clip: Path, style_file: Path, tmp_path: Path) -> None:
+    inputs = [
+        ffmpeg(tmp_path / f"a.{kind}", "-i", str(clip), "-frames:v", "3", "-an", "-c:v", "mpeg4")
+        for kind in ("avi", "mkv")
+    ]
+    out = tmp_path / "out"
+    options = ["-o", str(out), "--style", str(style_file), "--overwrite"]
+    assert run.main(["convert", *map(str, inputs), *options]) == 0
+    names = ["a.avi.mkv", "a.avi.report.json", "a.mkv", "a.mkv.report.json"]
+    assert sorted(p.name for p in out.iterdir()) == names

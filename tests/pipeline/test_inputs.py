@@ -1,5 +1,6 @@
 """Which files become conversions, and under which names."""
 
+import os
 from pathlib import Path
 
 from pipeline.errors import InputError, OutputExistsError, UnreadableInputError
@@ -67,3 +68,33 @@ def test_an_input_is_never_its_own_output(tmp_path: Path) -> None:
     clip = touch(tmp_path / "clip.mp4")
     [item] = collect([str(clip)], tmp_path).items
     assert item in check_clashes([item])
+
+
+def test_an_output_is_never_another_input_nor_the_same_file_under_another_path(tmp_path: Path) -> None:
+    first, second = (touch(tmp_path / n / "clip.mp4") for n in ("one", "two"))
+    clashes = check_clashes(collect([str(first), str(second)], tmp_path / "two").items)
+    assert len(clashes) == 2
+    (tmp_path / "link").symlink_to(tmp_path / "one")
+    [item] = collect([str(tmp_path / "link" / "clip.mp4")], tmp_path / "one").items
+    assert "input itself" in str(check_clashes([item])[item])
+
+
+def test_a_file_that_is_named_twice_is_converted_once(tmp_path: Path) -> None:
+    picture = touch(tmp_path / "a.jpg")
+    assert len(collect([str(picture), str(tmp_path), str(picture)], tmp_path / "out").items) == 1
+
+
+def test_names_that_are_empty_or_too_long_cost_only_themselves(tmp_path: Path) -> None:
+    clip = touch(tmp_path / "clip.mp4")
+    found = collect(["", "x" * 300, str(clip)], tmp_path / "out")
+    assert [name for name, _ in found.errors] == ["", "x" * 300]
+    assert [item.source for item in found.items] == [clip]
+
+
+def test_the_longest_names_get_reports_whose_names_still_fit(tmp_path: Path) -> None:
+    names = [touch(tmp_path / ("\u00e9" * 125 + f"{n}.mp4")) for n in ("a", "b")]
+    reports = [item.report for item in collect([str(n) for n in names], tmp_path / "out").items]
+    assert len(set(reports)) == 2
+    for report in reports:
+        assert report.name.endswith(".report.json")
+        assert len(os.fsencode(report.name)) <= 255

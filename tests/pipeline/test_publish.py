@@ -6,8 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import OutOfSpaceError, OutputExistsError, PipelineError
-from pipeline.publish import out_of_space_told, publish, sha256_of, work_folder, write_text
+from pipeline.errors import OutOfSpaceError, OutputError, OutputExistsError, PipelineError
+from pipeline.publish import (
+    _is_ours,
+    check_absent,
+    make_output_folder,
+    out_of_space_told,
+    publish,
+    sha256_of,
+    work_folder,
+    write_text,
+)
 
 
 def test_publishing_moves_the_file_to_its_final_name(tmp_path: Path) -> None:
@@ -75,3 +84,32 @@ def test_text_replaces_text_atomically(tmp_path: Path) -> None:
 def test_the_hash_is_sha256_of_the_content(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"abc")
     assert sha256_of(tmp_path / "f").startswith("ba7816bf8f01cfea")
+
+
+def test_a_failure_that_made_nothing_leaves_no_trace(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), work_folder(tmp_path, "job", resume=True):
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == [tmp_path / ".ugatit"]
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+def test_a_lock_that_its_holder_has_removed_is_not_taken(tmp_path: Path) -> None:
+    with (tmp_path / "job.lock").open("w") as lock:
+        (tmp_path / "job.lock").unlink()
+        assert not _is_ours(lock)
+
+
+def test_an_output_folder_that_cannot_be_made_is_told_by_name(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r'file/out" cannot be made'):
+        make_output_folder(tmp_path / "file" / "out")
+
+
+def test_a_folder_is_never_replaced_by_a_result(tmp_path: Path) -> None:
+    with pytest.raises(OutputExistsError, match="is a folder"):
+        check_absent(tmp_path, overwrite=True)
+
+
+def test_text_is_written_under_the_longest_of_names(tmp_path: Path) -> None:
+    write_text(tmp_path / ("x" * 255), "text")
+    assert [len(p.name) for p in tmp_path.iterdir()] == [255]
