@@ -4,6 +4,8 @@ Chunks are NUT files, which keep any time base exactly (Matroska rounds to milli
 Matroska. A chunk appears under its name when it is complete. Joining chunks is mux.py's work.
 """
 
+import functools
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,9 +19,11 @@ from .codecs import CODECS, Codec, best_layout
 from .colour import ColourTags, effective_matrix, setparams_words
 from .errors import FfmpegError, UnsupportedInputError
 from .feed import STALL_SECS, FfmpegFeed
-from .ffmpeg import available_encoders, encoder_pixel_formats, ffmpeg_version, graph_url
+from .ffmpeg import available_encoders, encoder_pixel_formats, ffmpeg_version, graph_url, run_ffmpeg
 from .frames import Frame, PixelLayout
 from .mediainfo import MediaInfo
+
+logger = logging.getLogger(__name__)
 
 _AUTO_CODECS = {".webm": "libvpx-vp9"}
 
@@ -110,6 +114,7 @@ def plan_encoding(info: MediaInfo, settings: EncodeSettings, *, size_wh: tuple[i
     video = info.video
     size_wh = size_wh or (video.width, video.height)
     layout = best_layout(codec, video.layout, size_wh, encoder_pixel_formats(codec.encoder))
+    _try_encoder(codec, layout, size_wh)
     given = _stated_colour(video.layout, video.colour)
     colour = _output_colour(video.layout, layout, given, size_wh[1])
     options = {
@@ -138,6 +143,34 @@ def _codec(name: str) -> Codec:
     if name not in available_encoders():
         raise FfmpegError(f"this ffmpeg has no encoder {name!r}; choose another --codec or set UGATIT_FFMPEG.")
     return CODECS[name]
+
+
+def _try_encoder(codec: Codec, layout: PixelLayout, size_wh: tuple[int, int]) -> None:
+    """Let an encoder of which the list does not say enough make one picture: GPU ones, and AV1 of an odd size.
+
+    Raises:
+        FfmpegError: It does not start on this machine.
+        UnsupportedInputError: It takes no odd sizes.
+    """
+    is_odd = any(size % 2 for size in size_wh)
+    if "nvenc" in codec.encoder and not starts(codec.encoder, codec.pix_fmts[layout.pix_fmt], 256, 256):
+        raise FfmpegError(f"{codec.encoder} does not start on this machine; choose a --codec that needs no GPU.")
+    if codec.encoder == "libsvtav1" and is_odd and not starts("libsvtav1", layout.pix_fmt, 65, 65):
+        raise UnsupportedInputError(
+            f"this libsvtav1 is too old for pictures of {size_wh[0]} x {size_wh[1]} pixels; choose another --codec."
+        )
+
+
+@functools.cache
+def starts(encoder: str, pix_fmt: str, width: int, height: int) -> bool:
+    """Return whether `encoder` can make one picture on this machine."""
+    picture = ["-f", "lavfi", "-i", f"color=d=0.04,scale={width}:{height}", "-frames:v", "1"]
+    try:
+        run_ffmpeg([*picture, "-pix_fmt", pix_fmt, "-c:v", encoder, "-f", "null", "-"], timeout_secs=60)
+    except FfmpegError as error:
+        logger.debug("%s does not start: %s", encoder, error)
+        return False
+    return True
 
 
 def _choices(codec: Codec, settings: EncodeSettings) -> dict[str, str]:

@@ -29,6 +29,9 @@ FORMAT_WHITELIST = "mov,mp4,matroska,webm,mpegts,avi,flv,mpeg,asf,ogg"
 SOURCE_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": FORMAT_WHITELIST}
 """Input options for anything that came from a user, for the ffmpeg program and for PyAV alike."""
 
+OLDEST_GOOD_VERSION = (6, 0)
+"""A system program older than this is passed over for the bundled one: it loses rotation in mkv and last durations."""
+
 _NUM_STDERR_LINES = 12
 _DIE_WITH_PARENT = (
     "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"  # PR_SET_PDEATHSIG
@@ -39,6 +42,8 @@ _DIE_WITH_PARENT = (
 def ffmpeg_program() -> str:
     """Return the path of the ffmpeg program: `UGATIT_FFMPEG`, else the system's, else imageio-ffmpeg's.
 
+    A system program older than version 6 is used only where there is no bundled one.
+
     Raises:
         FfmpegError: There is none, or `UGATIT_FFMPEG` names a file that cannot be run.
     """
@@ -48,18 +53,34 @@ def ffmpeg_program() -> str:
         if found is None:
             raise FfmpegError(f"UGATIT_FFMPEG names {chosen!r}, which is not a program; correct it or unset it.")
         return os.path.abspath(found)
-    return shutil.which("ffmpeg") or _bundled_program()
+    system, bundled = shutil.which("ffmpeg"), _bundled_program()
+    if system is not None and (bundled is None or _is_good(system)):
+        return system
+    if bundled is None:
+        raise FfmpegError(
+            "no ffmpeg program was found; install ffmpeg, or `pip install imageio-ffmpeg`, or set UGATIT_FFMPEG."
+        )
+    return bundled
 
 
-def _bundled_program() -> str:
+def _bundled_program() -> str | None:
     try:
         import imageio_ffmpeg
 
         return str(imageio_ffmpeg.get_ffmpeg_exe())
-    except (ImportError, RuntimeError) as error:
-        raise FfmpegError(
-            "no ffmpeg program was found; install ffmpeg, or `pip install imageio-ffmpeg`, or set UGATIT_FFMPEG."
-        ) from error
+    except (ImportError, RuntimeError):
+        return None
+
+
+def _is_good(program: str) -> bool:
+    try:
+        is_good = parse_version(_query(program, "-version")) >= OLDEST_GOOD_VERSION
+    except FfmpegError as error:
+        logger.warning("Passed over the system's ffmpeg: %s", error)
+        return False
+    if not is_good:
+        logger.info("Passed over %r, which is older than version %d.%d.", program, *OLDEST_GOOD_VERSION)
+    return is_good
 
 
 @functools.cache
@@ -69,7 +90,7 @@ def ffmpeg_version() -> tuple[int, int]:
     Raises:
         FfmpegError: The program is missing or does not run.
     """
-    return parse_version(_query("-version"))
+    return parse_version(_query(ffmpeg_program(), "-version"))
 
 
 def parse_version(banner: str) -> tuple[int, int]:
@@ -81,13 +102,13 @@ def parse_version(banner: str) -> tuple[int, int]:
 @functools.cache
 def available_encoders() -> frozenset[str]:
     """Return the names of the encoders this program was built with (a GPU one may still fail to start)."""
-    return frozenset(re.findall(r"^ [VAS][A-Z.]{5} (\S+)", _query("-encoders"), re.MULTILINE))
+    return frozenset(re.findall(r"^ [VAS][A-Z.]{5} (\S+)", _query(ffmpeg_program(), "-encoders"), re.MULTILINE))
 
 
 @functools.cache
 def encoder_pixel_formats(encoder: str) -> tuple[str, ...]:
     """Return the pixel formats `encoder` accepts, in its own order; empty when it does not say."""
-    match = re.search(r"Supported pixel formats: (.+)", _query("-h", f"encoder={encoder}"))
+    match = re.search(r"Supported pixel formats: (.+)", _query(ffmpeg_program(), "-h", f"encoder={encoder}"))
     return tuple(match[1].split()) if match else ()
 
 
@@ -262,10 +283,8 @@ def _kill_group(process: "subprocess.Popen[bytes]") -> None:
         process.kill()
 
 
-def _query(*arguments: str) -> str:
-    command = [ffmpeg_program(), "-hide_banner", *arguments]
-    if arguments == ("-version",):
-        command.remove("-hide_banner")
+def _query(program: str, *arguments: str) -> str:
+    command = [program, *(() if arguments == ("-version",) else ("-hide_banner",)), *arguments]
     try:
         result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=True)
     except (OSError, subprocess.SubprocessError) as error:

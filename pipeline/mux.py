@@ -18,7 +18,7 @@ from .containers import CONTAINERS, Container
 from .covers import attached_covers
 from .errors import FfmpegError, UnsupportedInputError
 from .feed import FfmpegFeed
-from .ffmpeg import SOURCE_OPTIONS, compile_arguments, file_url, graph_url, run_ffmpeg
+from .ffmpeg import SOURCE_OPTIONS, compile_arguments, ffmpeg_version, file_url, graph_url, run_ffmpeg
 from .mediainfo import MediaInfo
 from .muxplan import MuxPlan, MuxReport, plan_mux, rotation_options
 
@@ -54,12 +54,11 @@ def mux(
     container = _container(out)
     joined = _Joined.scan(chunks, source, pts)
 
-    def write(plan: MuxPlan) -> list[str]:
+    def write(plan: MuxPlan) -> None:
         with attached_covers(plan, out) as covers:
-            arguments, told = _arguments(plan, joined, out, colour or source.video.colour, covers)
+            arguments = _arguments(plan, joined, out, colour or source.video.colour, covers)
             with FfmpegFeed(arguments, container_format=joined.pipe_format) as feed:
                 joined.feed(feed)
-        return told
 
     report = _with_fewer_streams(source, container, write)
     report.num_frames = len(pts)
@@ -76,14 +75,13 @@ def copy_streams(source: MediaInfo, out: Path) -> MuxReport:
     """
     import ffmpeg
 
-    def write(plan: MuxPlan) -> list[str]:
+    def write(plan: MuxPlan) -> None:
         file = ffmpeg.input(graph_url(source.path), **SOURCE_OPTIONS)
         indices = [source.video.index if m.stream is None else m.stream.index for m in plan.mappings]
         options = plan.options(source.video.colour, source_input=0)
         output = ffmpeg.output(*(file[str(index)] for index in indices), graph_url(out), **options)
         with attached_covers(plan, out) as covers:
             run_ffmpeg(compile_arguments(output, [*plan.tag_arguments(), *covers]))
-        return []
 
     return _with_fewer_streams(source, _container(out), write)
 
@@ -111,7 +109,7 @@ def _container(out: Path) -> Container:
     return container
 
 
-def _with_fewer_streams(source: MediaInfo, container: Container, write: Callable[[MuxPlan], list[str]]) -> MuxReport:
+def _with_fewer_streams(source: MediaInfo, container: Container, write: Callable[[MuxPlan], None]) -> MuxReport:
     """Write with all streams the container should hold; where it refuses, without its rarer kinds."""
     failure: FfmpegError | None = None
     before: tuple[str, ...] | None = None
@@ -121,7 +119,7 @@ def _with_fewer_streams(source: MediaInfo, container: Container, write: Callable
             continue
         before = tuple(report.copied + report.converted)
         try:
-            report.warnings += write(plan)
+            write(plan)
             return report
         except FfmpegError as error:
             logger.info("Joining failed with %d streams: %s", len(plan.mappings), error)
@@ -129,12 +127,10 @@ def _with_fewer_streams(source: MediaInfo, container: Container, write: Callable
     raise failure or FfmpegError("nothing was written.")
 
 
-def _arguments(
-    plan: MuxPlan, joined: "_Joined", out: Path, colour: ColourTags, covers: Sequence[str]
-) -> tuple[list[str], list[str]]:
+def _arguments(plan: MuxPlan, joined: "_Joined", out: Path, colour: ColourTags, covers: Sequence[str]) -> list[str]:
     import ffmpeg
 
-    turn, tags, told = rotation_options(plan.source)
+    turn, tags = rotation_options(plan.source, plan.container)
     video = ffmpeg.input("pipe:0", format=joined.pipe_format, itsoffset=-joined.shift_secs, **turn)
     file = ffmpeg.input(graph_url(plan.source.path), **SOURCE_OPTIONS)
     streams = [video["v:0"] if m.stream is None else file[str(m.stream.index)] for m in plan.mappings]
@@ -143,6 +139,8 @@ def _arguments(
     # ffmpeg-python numbers inputs in the order in which the outputs name them
     options = plan.options(colour, source_input=1 if plan.video_position == 0 else 0)
     position = plan.video_position
+    if "video_track_timescale" in options and ffmpeg_version() < (6, 0):
+        options["video_track_timescale"] = joined.pipe_timescale
     options[f"bsf:{position}"] = joined.stamp_filter(plan.container.muxer)
     pixel = plan.source.video.sample_aspect_ratio
     if pixel is not None:
@@ -151,7 +149,7 @@ def _arguments(
     if joined.codec == "hevc" and plan.container.muxer in ("mp4", "mov"):
         options[f"tag:{position}"] = "hvc1"  # Apple's players refuse hev1
     output = ffmpeg.output(*streams, graph_url(out), **options)
-    return compile_arguments(output, [*plan.tag_arguments(tags), *covers]), told
+    return compile_arguments(output, [*plan.tag_arguments(tags), *covers])
 
 
 @dataclass(frozen=True)
@@ -214,6 +212,17 @@ class _Joined:
         return "matroska" if self.chunks[0].suffix == ".mkv" else "nut"
 
     @property
+    def pipe_timescale(self) -> int:
+        """Ticks per second of the NUT pipe, as libavformat chooses them (`ff_choose_timebase`, 48 kHz or finer)."""
+        numerator, ticks = self.time_base.numerator, self.time_base.denominator
+        for factor in (2, 3, 5, 7, 9, 11, 13):
+            while ticks // numerator < 48000 and numerator % factor == 0:
+                numerator //= factor
+        while ticks // numerator < 48000 and ticks < 1 << 24:
+            ticks *= 2
+        return ticks
+
+    @property
     def shift_secs(self) -> int:
         """Whole seconds added in the pipe, which holds no negative stamps; exact in the time base."""
         early = max(0, -math.floor(self.pts[0] * self.time_base)) + _LEAD_IN_SECS
@@ -237,6 +246,8 @@ class _Joined:
             total = secs[-1] + last - secs[0]
             rest = total - (last_dts - (secs[0] - step * self.delay))
             duration = f"if(eq(N,{count - 1}),max(1,round({rest:.9f}/TB)),{duration})"
+        elif ffmpeg_version() < (6, 0):  # which writes such durations in the clock of the pipe
+            duration = "DURATION"
         return f"setts=pts=PTS:dts=if(lt(N,{self.delay}),{early},DTS):duration={duration}".replace(",", "\\,")
 
     def feed(self, feed: FfmpegFeed) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from .colour import ColourTags
 from .containers import Container, Treatment, describe, treat
+from .errors import FfmpegError
 from .ffmpeg import ffmpeg_version
 from .mediainfo import MediaInfo, Metadata, OtherStream
 from .orientation import rotation_and_flip
@@ -96,6 +97,7 @@ class MuxPlan:
         if self.container.muxer in ("mp4", "mov"):
             custom = {key.lower() for key, _ in kept_tags(self.source.metadata)} - _MP4_TAGS
             return {
+                "strict": "experimental",  # what FLAC in mp4 was to ffmpeg 5
                 "movflags": "+faststart+use_metadata_tags" if custom else "+faststart",
                 "video_track_timescale": self.source.video.time_base.denominator,
             }
@@ -132,17 +134,25 @@ def plan_mux(source: MediaInfo, container: Container, unwanted: frozenset[str]) 
     return report, MuxPlan(source, container, tuple(mappings), tuple(covers))
 
 
-def rotation_options(source: MediaInfo) -> tuple[dict[str, Any], list[str], list[str]]:
-    """Return how the display matrix is given to ffmpeg: input options, tags for the video, warnings."""
+def rotation_options(source: MediaInfo, container: Container) -> tuple[dict[str, Any], list[str]]:
+    """Return how the display matrix is given to ffmpeg: input options, and tags for the video.
+
+    Raises:
+        FfmpegError: The program is too old to write it.
+    """
     matrix = source.video.display_matrix
     if matrix is None:
-        return {}, [], []
+        return {}, []
     degrees, is_flipped = rotation_and_flip(matrix)
     if ffmpeg_version() >= (6, 0):
         options: dict[str, Any] = {"display_rotation": f"{degrees:g}"}
-        return options | ({"display_hflip": None} if is_flipped else {}), [], []
-    told = ["This ffmpeg cannot write a mirrored display matrix; the mirroring is lost."] if is_flipped else []
-    return {}, [f"rotate={-degrees % 360:g}"], told
+        return options | ({"display_hflip": None} if is_flipped else {}), []
+    if is_flipped or container.muxer not in ("mp4", "mov"):
+        raise FfmpegError(
+            f"this ffmpeg is too old to write how the picture is turned into {container.suffix[1:]}; "
+            "install ffmpeg 6 or newer, or unset UGATIT_FFMPEG to use the bundled one."
+        )
+    return {}, [f"rotate={degrees:g}"]
 
 
 def kept_tags(metadata: Metadata) -> list[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """Small media made on the fly with the ffmpeg program found, and the whole way from a source to its copy."""
 
+import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -7,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import av
+import imageio_ffmpeg
 import numpy as np
 
 from pipeline.colour import ColourTags
 from pipeline.decode import DecodeReport, iter_frames
 from pipeline.encode import EncodeSettings, VideoEncoder, plan_encoding
-from pipeline.ffmpeg import file_url, run_ffmpeg
+from pipeline.ffmpeg import file_url
 from pipeline.frames import Frame, planar_layouts
 from pipeline.mediainfo import MediaInfo
 from pipeline.mux import MuxReport, mux
@@ -24,8 +26,9 @@ VFR = "settb=1/90000,setpts=45000*{late}+3003*N+177*mod(N*N\\,7)"
 
 
 def ffmpeg(out: Path, *arguments: str) -> Path:
-    """Run ffmpeg quickly and return its output file."""
-    run_ffmpeg([*arguments, file_url(out)], timeout_secs=60)
+    """Run the bundled ffmpeg and return its output file: sources are the same whatever program is under test."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", "-y", *arguments, file_url(out)]
+    subprocess.run(command, check=True, timeout=60)
     return out
 
 

@@ -76,12 +76,32 @@ def test_a_wrong_name_in_the_environment_is_told(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.usefixtures("fresh_lookup")
-def test_a_system_program_comes_before_the_bundled_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("script", "is_taken"),
+    [
+        (None, False),
+        ("echo ffmpeg version 7.1.2 Copyright", True),
+        ("echo ffmpeg version 5.1.9-0+deb12u1", False),
+        ("exit 127", False),
+    ],
+)
+def test_a_system_program_comes_before_the_bundled_one_unless_it_is_old_or_broken(
+    script: str | None, is_taken: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("UGATIT_FFMPEG", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert "imageio_ffmpeg" in ffmpeg_program()
-    ffmpeg_program.cache_clear()
-    shim(tmp_path, "exit 0")
+    if script:
+        shim(tmp_path, script)
+    assert (ffmpeg_program() == str(tmp_path / "ffmpeg")) == is_taken
+    assert is_taken or "imageio_ffmpeg" in ffmpeg_program()
+
+
+@pytest.mark.usefixtures("fresh_lookup")
+def test_an_old_program_is_better_than_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("UGATIT_FFMPEG", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    shim(tmp_path, "echo ffmpeg version 5.1.9-0+deb12u1")
     assert ffmpeg_program() == str(tmp_path / "ffmpeg")
 
 
