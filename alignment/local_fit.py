@@ -9,45 +9,64 @@ regression", 1997; Katkovnik, "A new method for varying adaptive bandwidth selec
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage, sparse
 
 Floats = npt.NDArray[np.float64]
+_Window = tuple[sparse.csr_array, Floats, npt.NDArray[np.bool_]]
+"""Weights of a local fit, its standard errors and where there is one; see `_quadratic_weights`."""
 
 _WINDOW_FRAMES = (2.5, 4.0, 6.5, 10.0, 16.0, 25.0, 40.0)
 """Half widths tried, in median frame durations."""
 _CONFIDENCE = 1.7
 """Half width of the confidence intervals in standard errors: less keeps more motion, more takes more noise."""
+_BLOCK_SERIES = 16
+"""Series treated at once: a long track of many landmarks must not need many times its own memory."""
 _MIN_FIT_FRAMES = 4
 """Frames a window needs: a quadratic through three would only repeat them."""
 
 
 def smooth_series(
-    values: Floats, times_secs: Floats, is_known: npt.NDArray[np.bool_], noise: Floats, max_window_secs: float
-) -> Floats:
+    values: npt.NDArray[Any], times_secs: Floats, is_known: npt.NDArray[np.bool_], noise: Floats, max_window_secs: float
+) -> npt.NDArray[Any]:
     """Smooth C series over T times, each by itself.
 
     Args:
-        values: (T, C) float64.
+        values: (T, C) float64, or float32 to save memory.
         times_secs: (T,) strictly ascending.
         is_known: (T,) False where a value is only a guess; it is replaced by what its neighbours say.
         noise: (C,) standard deviation of the white noise on each series.
         max_window_secs: half width of the widest window.
 
     Returns:
-        (T, C) float64.
+        (T, C) of the type of `values`.
     """
-    fits, errors = [values], [np.where(is_known, 1.0, np.inf)]
-    for half_width in _half_widths(times_secs, max_window_secs):
-        weights, error, is_fitted = _quadratic_weights(times_secs, is_known, half_width)
+    windows = [_quadratic_weights(times_secs, is_known, h) for h in _half_widths(times_secs, max_window_secs)]
+    smooth = np.empty_like(values)
+    for block in _blocks(values.shape[1]):
+        smooth[:, block] = _smooth_block(values[:, block], is_known, noise[block], windows)
+    return smooth
+
+
+def _smooth_block(
+    values: npt.NDArray[Any], is_known: npt.NDArray[np.bool_], noise: Floats, windows: Sequence[_Window]
+) -> Floats:
+    fits, errors = [np.asarray(values, np.float64)], [np.where(is_known, 1.0, np.inf)]
+    for weights, error, is_fitted in windows:
         fits.append(np.where(is_fitted[:, None], weights @ values, fits[-1]))
         errors.append(np.where(is_fitted, error, errors[-1]))
     return _blend(fits, _widest_agreeing(fits, errors, noise))
 
 
-def estimate_noise(values: Floats, times_secs: Floats) -> Floats:
+def _blocks(num_series: int) -> list[slice]:
+    return [slice(start, start + _BLOCK_SERIES) for start in range(0, num_series, _BLOCK_SERIES)]
+
+
+def estimate_noise(values: npt.NDArray[Any], times_secs: Floats) -> Floats:
     """Estimate the standard deviation of white noise on smooth series.
 
     High divided differences hardly see smooth motion, but all of the noise; the median does not see short bursts.
@@ -66,7 +85,11 @@ def estimate_noise(values: Floats, times_secs: Floats) -> Floats:
     weights = 1.0 / (gaps / np.median(np.diff(times_secs))).prod(2)
     weights /= np.linalg.norm(weights, axis=1, keepdims=True)
     rows = np.lib.stride_tricks.sliding_window_view(values, order + 1, axis=0)  # MxCx(order+1)
-    return np.asarray(np.median(np.abs(np.einsum("mco,mo->mc", rows, weights)), axis=0) * 1.4826)
+    medians = [
+        np.median(np.abs(np.einsum("mco,mo->mc", rows[:, block], weights)), axis=0)
+        for block in _blocks(values.shape[1])
+    ]
+    return np.concatenate(medians) * 1.4826
 
 
 def predict_from_neighbours(values: Floats, times_secs: Floats, half_width_frames: float = 4.0) -> Floats:
@@ -93,7 +116,7 @@ def _half_widths(times_secs: Floats, max_window_secs: float) -> list[float]:
 
 def _quadratic_weights(
     times_secs: Floats, is_known: npt.NDArray[np.bool_], half_width: float, *, leave_out: bool = False
-) -> tuple[sparse.csr_array, Floats, npt.NDArray[np.bool_]]:
+) -> _Window:
     """Rows of weights that take the values to their local quadratic fits.
 
     Returns:

@@ -70,9 +70,10 @@ def jitter_percent(landmarks: Points) -> float:
     """
     if len(landmarks) < 3:
         return 0.0
-    second = np.diff(np.asarray(landmarks, np.float64), 2, axis=0)
+    second = np.diff(landmarks, 2, axis=0)  # of near numbers, so float32 loses nothing
+    mean_square = np.einsum("tki,tki->", second, second, dtype=np.float64) / (second.size / 2)
     scale = float(np.mean([eye_distance(points) for points in landmarks]))
-    return 100.0 * float(np.sqrt((second**2).sum(-1).mean())) / max(scale, 1e-9)
+    return 100.0 * float(np.sqrt(mean_square)) / max(scale, 1e-9)
 
 
 def _strictly_ascending(times_secs: Times) -> Times:
@@ -82,12 +83,12 @@ def _strictly_ascending(times_secs: Times) -> Times:
     return np.concatenate([times_secs[:1], times_secs[0] + np.maximum(steps, 0.01 * usual).cumsum()])
 
 
-def _smooth(track: Track, times_secs: Times) -> tuple[_Floats, _Floats]:
+def _smooth(track: Track, times_secs: Times) -> tuple[Points, npt.NDArray[np.floating]]:
     place, expression = _take_apart(track.landmarks)
     is_known = ~track.is_bridged & ~is_glitch(place, times_secs)
     flat, seen_secs = expression.reshape(len(expression), -1), times_secs[is_known]
     if len(seen_secs) < 3:
-        return track.landmarks.astype(np.float64), track.boxes.astype(np.float64)
+        return track.landmarks, track.boxes
     flat_noise = estimate_noise(flat[is_known], seen_secs)
     place_noise = _place_noise(place[is_known], seen_secs, float(np.median(flat_noise)), len(track.landmarks[0]))
     window_secs = _FIVE_POINTS_WINDOW_SECS if expression.shape[1] == 5 else _EXPRESSION_WINDOW_SECS
@@ -115,22 +116,29 @@ def _move_boxes(boxes: Boxes, place: _Floats, smooth: _Floats) -> _Floats:
     return np.asarray((corners * scale[:, None] + smooth[:, None, 2:]).reshape(-1, 4))
 
 
-def _take_apart(landmarks: Points) -> tuple[_Floats, _Floats]:
-    """Return place (T, 4), log scale, angle, centre x, y; and the landmarks in the face's frame (T, K, 2)."""
+def _take_apart(landmarks: Points) -> tuple[_Floats, Points]:
+    """Return place (T, 4), log scale, angle, centre x, y; and the landmarks in the face's frame (T, K, 2).
+
+    The latter are float32: a long track has millions of them.
+    """
     transforms = np.stack([source_to_crop(points, HEAD, 1) for points in landmarks]).astype(np.float64)
     centres = np.stack([five_points(points).mean(0) for points in landmarks]).astype(np.float64)
     log_scale = 0.5 * np.log(transforms[:, 0, 0] ** 2 + transforms[:, 1, 0] ** 2)
     angle = np.unwrap(np.arctan2(transforms[:, 1, 0], transforms[:, 0, 0]))
-    expression = np.einsum("tij,tkj->tki", transforms[:, :, :2], landmarks - centres[:, None])
-    return np.column_stack([log_scale, angle, centres]), expression
+    linear, around = transforms[:, :, :2].astype(np.float32), landmarks - centres[:, None].astype(np.float32)
+    return np.column_stack([log_scale, angle, centres]), np.einsum("tij,tkj->tki", linear, around)
 
 
-def _put_together(place: _Floats, expression: _Floats) -> _Floats:
+def _put_together(place: _Floats, expression: Points) -> Points:
     scale, angle = np.exp(-place[:, 0]), -place[:, 1]
     a, b = scale * np.cos(angle), scale * np.sin(angle)
-    linear = np.stack([np.stack([a, -b], -1), np.stack([b, a], -1)], -2)  # Tx2x2
-    return np.asarray(np.einsum("tij,tkj->tki", linear, expression) + place[:, None, 2:])
+    linear = np.stack([np.stack([a, -b], -1), np.stack([b, a], -1)], -2).astype(np.float32)  # Tx2x2
+    landmarks = np.einsum("tij,tkj->tki", linear, expression)
+    landmarks += place[:, None, 2:].astype(np.float32)
+    return np.asarray(landmarks)
 
 
-def _mix(raw: npt.NDArray[np.float32], smooth: _Floats, strength: float) -> npt.NDArray[np.float32]:
+def _mix(raw: npt.NDArray[np.float32], smooth: npt.NDArray[np.floating], strength: float) -> npt.NDArray[np.float32]:
+    if strength == 1.0:
+        return np.asarray(smooth, np.float32)
     return np.asarray(raw * (1.0 - strength) + smooth * strength, np.float32)

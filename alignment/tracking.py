@@ -149,9 +149,7 @@ def _predict_box(track: _OpenTrack, frame: int, times_secs: Times) -> Boxes:
     return np.asarray(box + np.tile(shift, 2), np.float32)
 
 
-def _is_long_enough(
-    track: _OpenTrack, times_secs: Times, cuts: frozenset[int], config: TrackingConfig
-) -> bool:
+def _is_long_enough(track: _OpenTrack, times_secs: Times, cuts: frozenset[int], config: TrackingConfig) -> bool:
     first, last = track.frames[0], track.frames[-1]
     scene_first = max((c for c in cuts if c <= first), default=0)
     scene_last = min((c for c in cuts if c > first), default=len(times_secs)) - 1
@@ -184,6 +182,15 @@ def _bridge(track_id: int, track: _OpenTrack, times_secs: Times) -> Track:
 
 
 def _interpolate(at: Times, known: Times, values: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    """Values at all times: the known ones as they are, the others between their neighbours."""
+    filled = np.empty((len(at), *values.shape[1:]), np.float32)
+    is_seen = np.isin(at, known)
+    filled[is_seen] = values
+    filled[~is_seen] = _between(at[~is_seen], known, values)
+    return filled
+
+
+def _between(at: Times, known: Times, values: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
     right = np.searchsorted(known, at).clip(min(1, len(known) - 1), len(known) - 1)
     left = np.maximum(right - 1, 0)
     span = np.maximum(known[right] - known[left], 1e-9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -63,8 +64,12 @@ def to_track(landmarks: Floats, bridged: list[int] | None = None) -> Track:
     is_bridged[bridged or []] = True
     boxes = np.concatenate([landmarks.min(1), landmarks.max(1)], axis=1)
     return Track(
-        3, np.arange(10, 10 + count), landmarks.astype(np.float32), boxes.astype(np.float32),
-        np.full(count, 0.9, np.float32), is_bridged,
+        3,
+        np.arange(10, 10 + count),
+        landmarks.astype(np.float32),
+        boxes.astype(np.float32),
+        np.full(count, 0.9, np.float32),
+        is_bridged,
     )
 
 
@@ -73,6 +78,10 @@ def place_of(landmarks: npt.ArrayLike) -> Floats:
     five = np.stack([five_points(points) for points in np.asarray(landmarks, np.float32)]).astype(np.float64)
     across = five[:, 1] - five[:, 0]
     return np.column_stack([five.mean(1), 60 * np.unwrap(np.arctan2(across[:, 1], across[:, 0]))])
+
+
+def measure_jitter(track: Track) -> float:
+    return jitter_percent(track.landmarks)
 
 
 def rms(values: npt.ArrayLike) -> float:
@@ -170,8 +179,10 @@ def test_a_blink_stays() -> None:
 
     # Then it is still seen to shut
     def height(points: npt.NDArray[np.floating]) -> Floats:
-        return np.asarray(np.sort(points[:, MESH["right_eye"], 1])[:, -3:].mean(1)
-                          - np.sort(points[:, MESH["right_eye"], 1])[:, :3].mean(1))
+        return np.asarray(
+            np.sort(points[:, MESH["right_eye"], 1])[:, -3:].mean(1)
+            - np.sort(points[:, MESH["right_eye"], 1])[:, :3].mean(1)
+        )
 
     assert height(after)[60:64].min() < 0.4 * np.median(height(after))
 
@@ -246,11 +257,15 @@ def test_strength_mixes_from_untouched_to_smooth() -> None:
     np.testing.assert_allclose(smooth_track(track, t, 0.5).landmarks, half, atol=1e-3)
 
 
-@pytest.mark.parametrize("spoil", [
-    lambda t: np.zeros_like(t),
-    lambda t: np.where(np.arange(len(t)) == 40, t[39], t),
-    lambda t: np.where(np.arange(len(t)) == 40, t[35], t),
-], ids=["all the same", "twice the same", "backwards"])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda t: np.zeros_like(t),
+        lambda t: np.where(np.arange(len(t)) == 40, t[39], t),
+        lambda t: np.where(np.arange(len(t)) == 40, t[35], t),
+    ],
+    ids=["all the same", "twice the same", "backwards"],
+)
 def test_broken_times_do_no_harm(spoil: Callable[[Floats], Floats]) -> None:
     t = TIMES["25 fps"]
     truth = move(FACES["152"], 0 * t)
@@ -289,3 +304,13 @@ def test_noise_is_told_from_motion(rate: str) -> None:
     rng = np.random.default_rng(0)
     values = np.column_stack([40 * np.sin(2 * np.pi * t), 200 * t, 0 * t]) + rng.normal(0, [0.5, 2.0, 1.0], (len(t), 3))
     np.testing.assert_allclose(estimate_noise(values, t), [0.5, 2.0, 1.0], rtol=0.35)
+
+
+@pytest.mark.parametrize(("work", "limit"), [(lambda t: smooth_track(t, t.frames / 25), 6), (measure_jitter, 3)])
+def test_a_long_track_needs_a_few_times_its_own_memory(work: Callable[[Track], object], limit: float) -> None:
+    track = to_track(add_noise(move(FACES["152"], np.zeros(2000))))
+    tracemalloc.start()
+    work(track)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < limit * track.landmarks.nbytes
