@@ -296,10 +296,12 @@ def _look_for_losses(info: MediaInfo, report: DecodeReport) -> None:
         report.num_lost_frames = lost
     promised = None
     if info.duration_secs is not None and report.end_secs is not None and "mpegts" not in info.container:
-        promised = (info.start_secs or 0) + info.duration_secs - report.end_secs
+        start = 0 if "matroska" in info.container else info.start_secs or 0  # whose duration counts from stamp 0
+        promised = start + info.duration_secs - report.end_secs
     lacks_bytes = missing_bytes(info.path)
-    tolerance = _MISSING_END_SECS if lacks_bytes is None else max(1, (info.duration_secs or 0) / 20)
-    report.is_truncated = bool(lacks_bytes) or (promised is not None and promised > tolerance)
+    is_long = promised is not None and promised > _MISSING_END_SECS
+    # A whole Matroska file may have lost its end to damage; in others, a track that is not read may be the longest.
+    report.is_truncated = bool(lacks_bytes) or (is_long and (lacks_bytes is None or "matroska" in info.container))
     if report.is_truncated and promised is not None:
         report.missing_secs = max(0.0, float(promised))
 

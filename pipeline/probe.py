@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from .colour import ColourTags, tags_from_codes
+from .colour import ColourTags, effective_matrix, tags_from_codes
 from .errors import InputError, UnreadableInputError, UnsupportedInputError
 from .ffmpeg import SOURCE_OPTIONS, file_url
 from .hdr import HdrMetadata, parse_hdr_metadata
@@ -64,6 +64,7 @@ def _probe(path: Path, max_pixels: int) -> MediaInfo:
         decoder = decoder_name(stream)
         frame = _first_frame(container, stream, decoder, path)
         _check_size((frame.width, frame.height), max_pixels, path)
+        _check_matrix(frame, _colour(stream, frame), path)
         return _describe(container, stream, frame, decoder, path)
 
 
@@ -149,7 +150,12 @@ def _codec_name(stream: Any) -> str:
 
 
 def _is_picture(stream: Any) -> bool:
-    return bool(int(stream.disposition) & 0x400)  # AV_DISPOSITION_ATTACHED_PIC
+    return bool(_disposition(stream) & 0x400)  # AV_DISPOSITION_ATTACHED_PIC
+
+
+def _disposition(stream: Any) -> int:
+    """Return FFmpeg's flags; a number in new PyAV, an enum in old."""
+    return int(getattr(stream.disposition, "value", stream.disposition))
 
 
 def _main_video_stream(container: Any, path: Path) -> Any:
@@ -160,7 +166,7 @@ def _main_video_stream(container: Any, path: Path) -> Any:
     usable = [stream for stream in streams if stream.codec_context is not None]
     if not usable:
         raise UnsupportedInputError(f"{show(path)} holds video of a kind that no decoder here knows.")
-    return max(usable, key=lambda stream: (bool(int(stream.disposition) & 1), -stream.index))
+    return max(usable, key=lambda stream: (bool(_disposition(stream) & 1), -stream.index))
 
 
 def _check_size(size: tuple[int, int], max_pixels: int, path: Path) -> None:
@@ -192,6 +198,15 @@ def _first_frame(container: Any, stream: Any, decoder: str, path: Path) -> Any:
     if num_packets <= 1:
         raise UnsupportedInputError(f"{show(path)} has no video: its video stream holds no picture.")
     raise UnreadableInputError(f"{show(path)} is damaged: none of its first pictures can be decoded.")
+
+
+def _check_matrix(frame: Any, colour: ColourTags, path: Path) -> None:
+    """Refuse colours we would spoil before any work is done."""
+    if layout_for(frame.format.name).kind == "yuv":
+        try:
+            effective_matrix(colour, frame.height)
+        except UnsupportedInputError as error:
+            raise UnsupportedInputError(f"{show(path)}: {error}") from error
 
 
 def _describe(container: Any, stream: Any, frame: Any, decoder: str, path: Path) -> MediaInfo:
@@ -232,7 +247,7 @@ def _describe_video(stream: Any, frame: Any, decoder: str) -> VideoStream:
         colour=_colour(stream, frame),
         is_interlaced=bool(frame.interlaced_frame) or _field_order(stream) in _INTERLACED_ORDERS,
         hdr=_hdr(frame),
-        disposition=int(stream.disposition),
+        disposition=_disposition(stream),
         metadata=tuple(stream.metadata.items()),
     )
 

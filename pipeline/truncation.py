@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import IO
 
 _EBML_MAGIC = b"\x1a\x45\xdf\xa3"
+_MP4_BOXES = frozenset(
+    b"ftyp moov mdat moof mfra free skip wide uuid meta udta sidx ssix styp prft emsg pdin pnot sefd".split()
+)
 _SEGMENT_ID = b"\x18\x53\x80\x67"
 
 
@@ -22,7 +25,8 @@ def missing_bytes(path: Path) -> int | None:
         elif head[:4] == _EBML_MAGIC:
             end = _mkv_end(file)
         elif head[:4] == b"RIFF" and head[8:12] == b"AVI ":
-            end = int.from_bytes(head[4:8], "little") + 8 or None
+            riff_size = int.from_bytes(head[4:8], "little")
+            end = riff_size + 8 if riff_size else None
         else:
             end = None
     return None if end is None else max(0, end - size)
@@ -36,6 +40,8 @@ def _mp4_end(file: IO[bytes], size: int) -> int | None:
         header = file.read(16)
         if len(header) < 8:
             return position + 8
+        if header[4:8] not in _MP4_BOXES:  # a camera's own appendix
+            return position
         length = int.from_bytes(header[:4], "big")
         if length == 0:  # this box goes to the end of the file, wherever that is
             return None

@@ -37,7 +37,14 @@ class VerifyReport:
     """Streams beside the picture, by kind."""
 
 
-def verify(out: Path, source: MediaInfo, pts: Sequence[int], *, size_wh: tuple[int, int] | None = None) -> VerifyReport:
+def verify(
+    out: Path,
+    source: MediaInfo,
+    pts: Sequence[int],
+    *,
+    size_wh: tuple[int, int] | None = None,
+    is_copy: bool = False,
+) -> VerifyReport:
     """Check a finished video.
 
     Args:
@@ -45,6 +52,7 @@ def verify(out: Path, source: MediaInfo, pts: Sequence[int], *, size_wh: tuple[i
         source: What it was made from.
         pts: Stamp of every frame in the source's time base.
         size_wh: Size of its frames as coded where it is not the source's.
+        is_copy: It is a copy of a source that may be damaged itself (`copy_streams`): damage is no fault of the copy.
 
     Raises:
         VerificationError: Something differs; the message lists all of it.
@@ -55,7 +63,7 @@ def verify(out: Path, source: MediaInfo, pts: Sequence[int], *, size_wh: tuple[i
         stamps = list(iter_stamps(made, decoded))
     except InputError as error:
         raise VerificationError(f"the finished video cannot be read: {error}") from error
-    faults = [f"it is damaged: {warning}" for warning in decoded.warnings()]
+    faults = [] if is_copy else [f"it is damaged: {warning.rstrip('.')}" for warning in decoded.warnings()]
     faults += _picture_faults(made.video, source.video, size_wh)
     kinds = Counter(stream.kind for stream in made.others)
     faults += _stream_faults(kinds, source, out)

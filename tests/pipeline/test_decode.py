@@ -79,6 +79,23 @@ def test_missing_bytes_are_counted_from_the_structure(name: str, options: tuple[
     assert missing_bytes(source) == 11
 
 
+@pytest.mark.parametrize("appendix", [b"\xff\xff\xff\xffwhatever a camera writes", b"\0" * 40, b"\x7f\0\0\0SEFH"])
+def test_what_a_camera_appends_to_an_mp4_is_no_missing_end(appendix: bytes, tmp_path: Path) -> None:
+    source = make_video(tmp_path / "a.mp4")
+    source.write_bytes(source.read_bytes() + appendix)
+    assert len(decode(source, strict=True)[1]) == 10
+
+
+def test_an_unfinished_avi_and_a_live_mkv_say_nothing_about_their_length(tmp_path: Path) -> None:
+    avi = make_video(tmp_path / "a.avi")
+    data = bytearray(avi.read_bytes())
+    data[4:8] = bytes(4)
+    avi.write_bytes(data)
+    live = make_video(tmp_path / "a.mkv", "-live", "1")
+    assert missing_bytes(avi) is missing_bytes(live) is None
+    assert len(decode(live, strict=True)[1]) == 10
+
+
 @pytest.mark.parametrize("kind", ["faststart", "mkv", "ts", "hevc"])
 def test_flipped_bytes_are_noticed_and_the_rest_is_decoded(kind: str, tmp_path: Path) -> None:
     name, options = FULL[kind]

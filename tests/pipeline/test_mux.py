@@ -1,5 +1,6 @@
 """Joining: the copy has every stamp, stream, chapter, tag and turn of its source, or the report names what not."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import av
 import numpy as np
 import pytest
 
+from pipeline.containers import CONTAINERS
 from pipeline.decode import iter_frames
 from pipeline.encode import starts
 from pipeline.errors import FfmpegError, UnsupportedInputError
@@ -121,7 +123,7 @@ def test_an_old_program_that_cannot_turn_a_picture_says_so(tmp_path: Path, monke
     plain = make_video(tmp_path / "plain.mkv", num_frames=2)
     turned = ffmpeg(tmp_path / "s.mkv", "-display_rotation", "90", "-i", str(plain), "-c", "copy")
     monkeypatch.setattr("pipeline.muxplan.ffmpeg_version", lambda: (5, 1))
-    with pytest.raises(FfmpegError, match="too old .* into mkv; install ffmpeg 6 or newer"):
+    with pytest.raises(FfmpegError, match=r"too old .* into mkv; install ffmpeg 6 or newer"):
         convert(turned, tmp_path / "a.mkv")
 
 
@@ -212,6 +214,33 @@ def test_tags_that_only_some_players_know_survive_in_mp4(tmp_path: Path) -> None
     assert kept["com.example.place"] == "+52.5/"
     assert kept["comment"] == "a=b\nc"
     assert kept["creation_time"].startswith("2020-02-03T04:05:06")
+
+
+def test_what_a_container_refuses_is_left_out_and_named(
+    rich: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lying = replace(CONTAINERS[".mp4"], has_attachments=True, pictures=frozenset())
+    monkeypatch.setitem(CONTAINERS, ".mp4", lying)
+    made = convert(rich, tmp_path / "a.mp4")
+    assert len(made.output.of_kind("audio")) == 2
+    assert "attachment stream 5: mp4 refused it" in made.muxed.dropped
+
+
+def test_a_broadcast_clock_that_starts_late_fits_into_matroska(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "s.ts", "-output_ts_offset", "100", num_frames=30, has_sound=True)
+    before, after = convert(source, tmp_path / "a.mkv").stamps()
+    assert before[0] > 100
+    assert max(abs(a - b) for a, b in zip(before, after, strict=True)) <= Fraction(1, 1000)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_what_is_left_of_a_cut_off_source_can_be_converted(suffix: str, tmp_path: Path) -> None:
+    source = make_video(tmp_path / f"s{suffix}", "-movflags", "+faststart", num_frames=60, has_sound=True)
+    source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
+    made = convert(source, tmp_path / f"a{suffix}")
+    assert made.decoded.is_truncated
+    assert 10 < made.verified.num_frames < 50
+    assert made.verified.max_sound_shift_secs < 0.05
 
 
 def test_statistics_of_the_old_encoding_are_not_carried_over(tmp_path: Path) -> None:

@@ -66,6 +66,12 @@ def test_colours_bits_and_pixel_shape_are_read(tmp_path: Path) -> None:
     assert (video.hdr.max_cll_nits, video.hdr.max_fall_nits) == (1000, 400)
 
 
+def test_colours_that_would_be_spoilt_are_refused_before_any_work(tmp_path: Path) -> None:
+    tags = ("-vf", "setparams=colorspace=ycgco", "-colorspace", "ycgco", "-c:v", "libx264")
+    with pytest.raises(UnsupportedInputError, match=r"a\.mp4.*'ycgco' is not supported"):
+        probe(make_video(tmp_path / "a.mp4", *tags))
+
+
 def test_full_range_jpeg_formats_are_named_as_range(tmp_path: Path) -> None:
     video = probe(make_video(tmp_path / "a.avi", "-c:v", "mjpeg", "-pix_fmt", "yuvj422p")).video
     assert (video.layout.pix_fmt, video.colour.range) == ("yuv422p", "pc")

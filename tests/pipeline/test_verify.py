@@ -110,6 +110,16 @@ def test_a_half_written_result_is_found(share: float, tmp_path: Path) -> None:
         verify(part, source, pts)
 
 
+def test_damage_is_no_fault_of_a_copy(tmp_path: Path) -> None:
+    source = make_video(tmp_path / "s.mkv", num_frames=30)
+    source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
+    info = probe(source)
+    pts = [frame.pts for frame in iter_frames(info)]
+    with pytest.raises(VerificationError, match="damaged"):
+        verify(source, info, pts)
+    assert verify(source, info, pts, is_copy=True).num_frames == len(pts)
+
+
 def test_no_file_at_all_is_found(good: tuple[MediaInfo, list[int]], tmp_path: Path) -> None:
     info, pts = good
     with pytest.raises(VerificationError, match="cannot be read"):
