@@ -84,6 +84,7 @@ class TerminalProgress:
         """See Progress."""
         if self._task is not None:
             self._display.remove_task(self._task)  # type: ignore[arg-type]
+            self._display.refresh()  # wipe the line now: what is printed next would be glued to it
             self._task = None
 
 
