@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 
 from alignment.cuts import CutDetector
-from alignment.faces import Face
+from alignment.faces import Face, suppress_duplicates
 from alignment.tracking import TrackingConfig, link_faces
 
 from .analysis import Analysis
@@ -91,7 +91,8 @@ class _Follower:
             self.cuts.append(index)
             self._recent.clear()
         before = self.faces[-1] if self.faces and not is_cut else []
-        faces = [face for face in self._finder.follow(frame, before) if face is not None]
+        followed = [face for face in self._finder.follow(frame, before) if face is not None]
+        faces = suppress_duplicates(followed)  # where one passed behind another, both may have ended on the same
         if is_cut or index % self._detect_every == 0 or len(faces) < len(before):
             new = self._finder.find(frame, known=faces)
             self._look_back(new)

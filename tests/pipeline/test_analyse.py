@@ -74,3 +74,11 @@ def test_a_damaged_analysis_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(b"PK\x03\x04 not really")
     with pytest.raises(ValueError, match="no analysis"):
         Analysis.load(tmp_path / "a.npz")
+
+
+def test_two_faces_that_become_one_are_followed_as_one() -> None:
+    pictures = [ScriptedPicture((100, 80), (max(160 - 4 * i, 100), 80), pts=i) for i in range(30)]
+    finder, counts = FaceFinder(BrightDetector(), BrightLandmarker()), list[int]()
+    config = AnalyseConfig(detect_every=1000)
+    analyse(pictures, Fraction(1, 25), finder, config, on_frame=counts.append)  # type: ignore[arg-type]
+    assert (counts[0], counts[-1]) == (2, 1)
