@@ -16,7 +16,7 @@ from .codecs import CODECS
 from .compare import beside, beside_wh
 from .decode import DecodeReport, iter_chunk, iter_frames
 from .encode import EncodePlan, EncodeSettings, VideoEncoder, choose_codec, choose_suffix, plan_encoding
-from .errors import UnreadableInputError, UnsupportedInputError
+from .errors import UnreadableInputError, UnsupportedInputError, VerificationError
 from .inputs import Item, name_of
 from .mux import MuxReport, copy_streams, mux
 from .plan import Plan, make_plan
@@ -126,8 +126,12 @@ class _Conversion:
     def _verify(self, finished: Path, analysis: Analysis) -> None:
         """Compare the result with its source, and the source with what it was when we began."""
         before = perf_counter()
-        size_wh = self._coded_wh()
-        self.report.verification = asdict(verify(finished, self.info, analysis.pts.tolist(), size_wh=size_wh))
+        try:
+            found = verify(finished, self.info, analysis.pts.tolist(), size_wh=self._coded_wh())
+        except VerificationError as error:
+            hint = "Nothing was published; --no-resume renders everything again."
+            raise VerificationError(f"{error} {hint}") from error
+        self.report.verification = asdict(found)
         self.report.verified = True
         if _stamp(self.item.source) != self.stamp:
             raise UnreadableInputError(f'"{self.item.source}" was changed while it was converted; run again.')
