@@ -44,7 +44,12 @@ class FfmpegFeed:
             raise
         finally:
             os.close(read_end)
-        self.container: Any = av.open(f"pipe:{self._write_end}", "w", format=container_format)
+        try:
+            self.container: Any = av.open(f"pipe:{self._write_end}", "w", format=container_format)
+        except BaseException:
+            self.process.close()
+            self._close_pipe()
+            raise
         self._watchdog = _Watchdog(self.process, stall_secs)
 
     def mux(self, packet: Any) -> None:

@@ -214,8 +214,11 @@ class FfmpegProcess:
         except BaseException:
             self.kill()
             raise
+        said = self.stderr_tail()
         if code != 0:
-            raise_for_failure(code, self.stderr_tail())
+            raise_for_failure(code, said)
+        if said:
+            logger.debug("ffmpeg ended well and said:\n%s", said)
 
     def stderr_tail(self, num_bytes: int = 65536) -> str:
         """Return the last `num_bytes` of stderr, decoded leniently."""

@@ -21,6 +21,7 @@ from .feed import FfmpegFeed
 from .ffmpeg import SOURCE_OPTIONS, compile_arguments, ffmpeg_version, file_url, graph_url, run_ffmpeg
 from .mediainfo import MediaInfo
 from .muxplan import MuxPlan, MuxReport, plan_mux, rotation_options
+from .probe import show
 
 __all__ = ["MuxReport", "copy_streams", "mux", "stack_side_by_side"]
 
@@ -51,7 +52,7 @@ def mux(
         OutOfSpaceError: The disk is full.
         UnsupportedInputError: The suffix is of no container we write.
     """
-    container = _container(out)
+    _container(out)
     joined = _Joined.scan(chunks, source, pts)
 
     def write(plan: MuxPlan) -> None:
@@ -60,7 +61,7 @@ def mux(
             with FfmpegFeed(arguments, container_format=joined.pipe_format) as feed:
                 joined.feed(feed)
 
-    report = _with_fewer_streams(source, container, write)
+    report = _with_fewer_streams(source, out, write)
     report.num_frames = len(pts)
     return report
 
@@ -83,7 +84,7 @@ def copy_streams(source: MediaInfo, out: Path) -> MuxReport:
         with attached_covers(plan, out) as covers:
             run_ffmpeg(compile_arguments(output, [*plan.tag_arguments(), *covers]))
 
-    return _with_fewer_streams(source, _container(out), write)
+    return _with_fewer_streams(source, out, write)
 
 
 def stack_side_by_side(left: Path, right: Path, out: Path) -> None:
@@ -109,8 +110,12 @@ def _container(out: Path) -> Container:
     return container
 
 
-def _with_fewer_streams(source: MediaInfo, container: Container, write: Callable[[MuxPlan], None]) -> MuxReport:
-    """Write with all streams the container should hold; where it refuses, without its rarer kinds."""
+def _with_fewer_streams(source: MediaInfo, out: Path, write: Callable[[MuxPlan], None]) -> MuxReport:
+    """Write with all streams the container should hold; where it refuses, without its rarer kinds.
+
+    A half-written `out` is removed when nothing helps.
+    """
+    container = _container(out)
     failure: FfmpegError | None = None
     before: tuple[str, ...] | None = None
     for unwanted in _DROPPED_BY_ATTEMPT:
@@ -124,6 +129,10 @@ def _with_fewer_streams(source: MediaInfo, container: Container, write: Callable
         except FfmpegError as error:
             logger.info("Joining failed with %d streams: %s", len(plan.mappings), error)
             failure = failure or error
+            out.unlink(missing_ok=True)
+        except BaseException:
+            out.unlink(missing_ok=True)
+            raise
     raise failure or FfmpegError("nothing was written.")
 
 
@@ -143,7 +152,7 @@ def _arguments(plan: MuxPlan, joined: "_Joined", out: Path, colour: ColourTags, 
         options["video_track_timescale"] = joined.pipe_timescale
     options[f"bsf:{position}"] = joined.stamp_filter(plan.container.muxer)
     pixel = plan.source.video.sample_aspect_ratio
-    if pixel is not None:
+    if pixel not in (None, 1):  # which AV1 and VP9 do not carry themselves
         shape = pixel * Fraction(*joined.size_wh)
         options[f"aspect:{position}"] = f"{shape.numerator}:{shape.denominator}"
     if joined.codec == "hevc" and plan.container.muxer in ("mp4", "mov"):
@@ -293,7 +302,9 @@ def _packets(chunk: Path) -> Iterator[Any]:
             stream = container.streams.video[0]
             yield from (packet for packet in container.demux(stream) if packet.size)
     except (av.FFmpegError, IndexError) as error:
-        raise FfmpegError(f'the rendered chunk "{chunk}" cannot be read ({error}); remove it and run again.') from error
+        raise FfmpegError(
+            f"the rendered chunk {show(chunk)} cannot be read ({error}); remove it and run again."
+        ) from error
 
 
 def _scan_chunk(chunk: Path) -> _ChunkHeader:

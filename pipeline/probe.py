@@ -106,9 +106,12 @@ def open_media(path: Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[Any]:
     """
     import av
 
-    options = {**SOURCE_OPTIONS, "max_pixels": str(max_pixels)}
+    # PyAV before 18 crashes on options for streams that are not known yet (mpegts), so old ones get no pixel limit.
+    limit = {"max_pixels": str(max_pixels)} if int(av.__version__.partition(".")[0]) >= 18 else {}
     try:
-        container = av.open(file_url(path), "r", options=options, metadata_errors="replace")
+        container = av.open(
+            file_url(path), "r", options=limit, container_options=SOURCE_OPTIONS, metadata_errors="replace"
+        )
     except (av.FFmpegError, ValueError, MemoryError) as error:
         raise _opening_error(path, error) from error
     try:

@@ -13,7 +13,7 @@ from .containers import CONTAINERS, treat
 from .decode import DecodeReport, iter_stamps
 from .errors import InputError, VerificationError
 from .mediainfo import MediaInfo, VideoStream
-from .probe import open_media, probe
+from .probe import open_media, probe, show
 
 _MAX_SOUND_SHIFT_SECS = Fraction(1, 10)
 
@@ -72,7 +72,7 @@ def verify(
     sound_secs, found = _compare_sound(made, source, shift)
     faults += found
     if faults:
-        raise VerificationError(f'"{out.name}" does not match its source: ' + "; ".join(faults) + ".")
+        raise VerificationError(f"{show(Path(out.name))} does not match its source: " + "; ".join(faults) + ".")
     return VerifyReport(len(stamps), float(error_secs), float(shift), float(sound_secs), dict(kinds))
 
 

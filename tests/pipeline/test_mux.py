@@ -11,7 +11,7 @@ import pytest
 from pipeline.containers import CONTAINERS
 from pipeline.decode import iter_frames
 from pipeline.encode import starts
-from pipeline.errors import FfmpegError, UnsupportedInputError
+from pipeline.errors import FfmpegError, OutOfSpaceError, UnsupportedInputError
 from pipeline.ffmpeg import ffmpeg_version
 from pipeline.mux import copy_streams, mux, stack_side_by_side
 from pipeline.probe import probe
@@ -147,7 +147,7 @@ def test_everything_beside_the_picture_is_copied(rich: Path, tmp_path: Path) -> 
 
 def dispositions(path: Path) -> list[int]:
     with av.open(str(path)) as container:
-        return [int(stream.disposition) for stream in container.streams]
+        return [int(getattr(stream.disposition, "value", stream.disposition)) for stream in container.streams]
 
 
 def test_mp4_gets_its_own_subtitles_and_what_it_cannot_hold_is_listed(rich: Path, tmp_path: Path) -> None:
@@ -364,6 +364,23 @@ def test_chunks_of_different_encoders_are_not_joined(tmp_path: Path) -> None:
     second = encode_chunks(info, frames, tmp_path / "other", num_chunks=1, preset="slow")
     with pytest.raises(FfmpegError, match="of different encoders"):
         mux([*first, *second], info, tmp_path / "a.mp4", pts=range(20))
+
+
+@pytest.mark.parametrize("complaint", ["no such muxer", "No space left on device"])
+def test_a_join_that_fails_leaves_nothing_behind(
+    complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = probe(make_video(tmp_path / "s.mp4", has_sound=True))
+    frames = list(iter_frames(info))
+    chunks = encode_chunks(info, frames, tmp_path, preset="ultrafast")
+    shim = tmp_path / "ffmpeg"
+    shim.write_text(f"#!/bin/sh\necho half > {tmp_path}/a.mp4\necho '{complaint}' >&2\nexit 1\n")
+    shim.chmod(0o755)
+    monkeypatch.setattr("pipeline.ffmpeg.ffmpeg_program", lambda: str(shim))
+    expected = OutOfSpaceError if "space" in complaint else FfmpegError
+    with pytest.raises(expected, match=complaint):
+        mux(chunks, info, tmp_path / "a.mp4", pts=[frame.pts for frame in frames])
+    assert not (tmp_path / "a.mp4").exists()
 
 
 def test_a_suffix_that_is_no_video_is_refused(tmp_path: Path) -> None:
