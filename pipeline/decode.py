@@ -145,6 +145,7 @@ def iter_chunk(
                 return
         if lead_in <= pts[0]:
             break
+    logger.debug("Decoding %s from its start to reach frame %d.", show(info.path), start)
     yield from _from_the_start(info, start, wanted)
 
 
