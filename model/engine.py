@@ -54,6 +54,10 @@ class Engine(Protocol):
     def psnr_db(self) -> float:
         """Similarity to fp32 on the CPU on the test crop, in dB of the full range."""
 
+    @property
+    def batch_size(self) -> int:
+        """Crops it likes to be given at once: more do not make it faster."""
+
     def __call__(self, crops: Tensor) -> Tensor:
         """Stylise N3HW float32 crops in [-1, 1], any N; the same shape, type, range and device come back.
 

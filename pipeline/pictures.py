@@ -114,7 +114,8 @@ def _restyle(picture: Picture, studio: Studio, report: Report) -> npt.NDArray[np
     canvas, stylist = PictureCanvas(picture.rgb.copy()), studio.stylist
     faces = _chosen(studio.finder.find(canvas), studio.settings.faces)
     placements = [_place(face, i, studio) for i, face in enumerate(faces)]
-    for styled in stylist.stylise(canvas, placements):
+    [faces_styled] = stylist.stylise([(canvas, placements)])
+    for styled in faces_styled:
         if styled.styled is None:
             report.guarded += 1
             continue

@@ -6,7 +6,7 @@ Pure arithmetic between the two passes; no pixels.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,14 +38,21 @@ class Placement:
     """0..1, how strongly the style shows: fade times strength."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
-    """All placements of a video, and how unsteady its faces were before and after smoothing."""
+    """Where all faces of a video are restyled, and how unsteady they were before and after smoothing.
 
-    by_frame: Mapping[int, Sequence[Placement]]
-    """Frame index -> faces in it; frames without faces are absent."""
-    num_tracks: int
-    """Tracks that were chosen."""
+    It keeps the tracks and makes placements when a frame asks for its own: a long video has very many.
+    """
+
+    tracks: Sequence[Track]
+    """The chosen tracks, smoothed."""
+    opacities: Sequence[npt.NDArray[np.float64]]
+    """(T,) for each track, 0..1."""
+    template: CropTemplate
+    """Where a face lies in its crop."""
+    size_px: int
+    """Side of the crops."""
     num_bridged: int
     """Face instances that were interpolated over a gap."""
     jitter_in_percent: float | None
@@ -56,7 +63,24 @@ class Plan:
     @property
     def num_faces(self) -> int:
         """Face instances over all frames."""
-        return sum(len(p) for p in self.by_frame.values())
+        return sum(len(track.frames) for track in self.tracks)
+
+    def faces_in(self, frame_index: int) -> list[Placement]:
+        """Place a crop on every face of one frame."""
+        return [
+            self._place(track, opacity, frame_index - int(track.frames[0]))
+            for track, opacity in zip(self.tracks, self.opacities, strict=True)
+            if track.frames[0] <= frame_index <= track.frames[-1]
+        ]
+
+    def num_faces_in(self, frame_index: int) -> int:
+        """Count the faces of one frame."""
+        return sum(bool(track.frames[0] <= frame_index <= track.frames[-1]) for track in self.tracks)
+
+    def _place(self, track: Track, opacity: npt.NDArray[np.float64], index: int) -> Placement:
+        landmarks = track.landmarks[index]
+        transform = source_to_crop(landmarks, self.template, self.size_px)
+        return Placement(track.track_id, transform, transform_points(transform, landmarks), float(opacity[index]))
 
 
 def choose_tracks(tracks: Sequence[Track], faces: str) -> list[Track]:
@@ -97,17 +121,16 @@ def make_plan(
         smoothing: 0 (off) .. 1.
         strength: 0 .. 1, greatest opacity.
     """
-    times, by_frame = analysis.times_secs, defaultdict[int, list[Placement]](list)
-    chosen = choose_tracks(analysis.tracks, faces)
+    times, chosen = analysis.times_secs, choose_tracks(analysis.tracks, faces)
     smoothed = [smooth_track(track, times[track.frames], smoothing) if smoothing > 0 else track for track in chosen]
-    for track in smoothed:
-        opacity = fade(track, analysis) * strength
-        for i, frame in enumerate(track.frames):
-            transform = source_to_crop(track.landmarks[i], template, size_px)
-            points = transform_points(transform, track.landmarks[i])
-            by_frame[int(frame)].append(Placement(track.track_id, transform, points, float(opacity[i])))
     return Plan(
-        dict(by_frame), len(chosen), sum(int(t.is_bridged.sum()) for t in chosen), _jitter(chosen), _jitter(smoothed)
+        tracks=smoothed,
+        opacities=[fade(track, analysis) * strength for track in smoothed],
+        template=template,
+        size_px=size_px,
+        num_bridged=sum(int(track.is_bridged.sum()) for track in chosen),
+        jitter_in_percent=_jitter(chosen),
+        jitter_out_percent=_jitter(smoothed),
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from time import perf_counter
 
 import numpy as np
@@ -62,12 +63,17 @@ class ChunkRenderer:
     """Renders the frames [start, stop) of a video from a stream that also holds the frames around them."""
 
     def __init__(
-        self, stylist: Stylist, by_frame: Mapping[int, Sequence[Placement]], cuts: frozenset[int], *, smoothing: float
+        self,
+        stylist: Stylist,
+        faces_in: Callable[[int], Sequence[Placement]],
+        cuts: frozenset[int],
+        *,
+        smoothing: float,
     ) -> None:
         self.stats = RenderStats()
         self.meter = WarpErrorMeter()
         self._stylist = stylist
-        self._by_frame = by_frame
+        self._faces_in = faces_in
         self._cuts = cuts
         self._blend = TemporalBlend(smoothing)
 
@@ -88,9 +94,9 @@ class ChunkRenderer:
         """
         window: deque[_Styled] = deque(maxlen=2 * RADIUS_FRAMES + 1)
         due = start
-        for index, frame in enumerate(frames, first):
-            window.append(self._stylise(index, frame))
-            if due < stop and index == due + RADIUS_FRAMES:
+        for styled in self._stylise(enumerate(frames, first)):
+            window.append(styled)
+            if due < stop and styled.index == due + RADIUS_FRAMES:
                 yield self._finish(window, due)
                 due += 1
         last = window[-1].index if window else -1
@@ -98,11 +104,14 @@ class ChunkRenderer:
             yield self._finish(window, due)
             due += 1
 
-    def _stylise(self, index: int, frame: Frame) -> _Styled:
-        before = perf_counter()
-        faces = self._stylist.stylise(frame, self._by_frame.get(index, ()))
-        self.stats.spend("generate", before)
-        return _Styled(index, frame, {face.placement.track_id: face for face in faces})
+    def _stylise(self, frames: Iterator[tuple[int, Frame]]) -> Iterator[_Styled]:
+        """Restyle frames in groups as large as the engine likes."""
+        while group := list(islice(frames, self._stylist.engine.batch_size)):
+            before = perf_counter()
+            styled = self._stylist.stylise([(frame, self._faces_in(index)) for index, frame in group])
+            self.stats.spend("generate", before)
+            for (index, frame), faces in zip(group, styled, strict=True):
+                yield _Styled(index, frame, {face.placement.track_id: face for face in faces})
 
     def _finish(self, window: Sequence[_Styled], index: int) -> tuple[Frame, Frame | None]:
         here = next(styled for styled in window if styled.index == index)

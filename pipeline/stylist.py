@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from alignment.points import Points
 from alignment.warp import compose, invert, transform_points, warp_crop
@@ -41,18 +43,26 @@ class Stylist:
         self.make_mask = make_mask
         self.size_px = size_px
 
-    def stylise(self, source: FaceSource, placements: Sequence[Placement]) -> list[StyledFace]:
-        """Cut and restyle all faces of one picture."""
-        if not placements:
-            return []
-        crops = [cut(source, placement.source_to_crop, self.size_px) for placement in placements]
+    def stylise(self, pictures: Sequence[tuple[FaceSource, Sequence[Placement]]]) -> list[list[StyledFace]]:
+        """Cut and restyle all faces of some pictures in one go; one list of faces per picture, in order."""
+        faces = [(source, placement) for source, placements in pictures for placement in placements]
+        if not faces:
+            return [[] for _ in pictures]
+        crops = [cut(source, placement.source_to_crop, self.size_px) for source, placement in faces]
         outputs = self.engine(to_tensor(np.stack(crops)))
-        faces = []
-        for placement, crop, output in zip(placements, crops, outputs, strict=True):
-            picture = to_pictures(output[None])[0] if bool(output.isfinite().all()) else None
-            is_bad = picture is None or is_blank(picture, crop)
-            faces.append(StyledFace(placement, crop, None if is_bad else picture))
-        return faces
+        styled = iter(
+            StyledFace(placement, crop, _good_picture(output, crop))
+            for (_, placement), crop, output in zip(faces, crops, outputs, strict=True)
+        )
+        return [list(islice(styled, len(placements))) for _, placements in pictures]
+
+
+def _good_picture(output: Tensor, crop: Crop) -> Crop | None:
+    """The generator's output (3xSxS) as a picture, None where it is broken."""
+    if not bool(output.isfinite().all()):
+        return None
+    picture = to_pictures(output[None])[0]
+    return None if is_blank(picture, crop) else picture
 
 
 def cut(source: FaceSource, source_to_crop: Points, size_px: int) -> Crop:

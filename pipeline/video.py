@@ -77,12 +77,12 @@ class _Conversion:
             plan = self._plan(analysis)
             finished = folder / f"finished{output.suffix}"
             # Copying would carry damage and broken stamps along.
-            if plan.by_frame or analysis.warnings or self.settings.compare != "none":
+            if plan.tracks or analysis.warnings or self.settings.compare != "none":
                 chunks = self._render(analysis, plan, folder, encoding)
                 self._join(chunks, analysis, encoding, finished)
             else:
                 self._copy(finished)
-            self._verify(finished, analysis)
+            self._verify(finished, analysis, folder)
             publish(finished, output, overwrite=self.settings.overwrite)
         self.report.elapsed_secs = round(perf_counter() - self.started, 3)
         self.report.fps = round(self.report.frames / max(self.report.elapsed_secs, 1e-6), 2)
@@ -123,14 +123,15 @@ class _Conversion:
         self.report.warnings.append("The streams were copied as they are.")
         self._note_mux(copy_streams(self.info, finished))
 
-    def _verify(self, finished: Path, analysis: Analysis) -> None:
+    def _verify(self, finished: Path, analysis: Analysis, folder: Path) -> None:
         """Compare the result with its source, and the source with what it was when we began."""
         before = perf_counter()
         try:
             found = verify(finished, self.info, analysis.pts.tolist(), size_wh=self._coded_wh())
         except VerificationError as error:
-            hint = "Nothing was published; --no-resume renders everything again."
-            raise VerificationError(f"{error} {hint}") from error
+            for finished_mark in folder.glob("chunk-*.json"):  # whatever was wrong must not come back with a resume
+                finished_mark.unlink()
+            raise VerificationError(f"{error} Nothing was published; the next run renders everything again.") from error
         self.report.verification = asdict(found)
         self.report.verified = True
         if _stamp(self.item.source) != self.stamp:
@@ -194,8 +195,8 @@ class _Conversion:
             smoothing=settings.smoothing,
             strength=settings.strength,
         )
-        report.warnings += [] if plan.by_frame else ["No face was found."]
-        report.tracks, report.bridged = plan.num_tracks, plan.num_bridged
+        report.warnings += [] if plan.tracks else ["No face was found."]
+        report.tracks, report.bridged = len(plan.tracks), plan.num_bridged
         report.jitter_in_percent, report.jitter_out_percent = plan.jitter_in_percent, plan.jitter_out_percent
         engine = self.studio.engine
         report.engine, report.device, report.precision = engine.name, str(engine.device), engine.precision
@@ -226,7 +227,7 @@ class _Conversion:
         return chunks
 
     def _render_chunk(self, chunk: Chunk, analysis: Analysis, plan: Plan, encoding: EncodePlan) -> None:
-        renderer = ChunkRenderer(self.studio.stylist, plan.by_frame, analysis.cuts, smoothing=self.settings.smoothing)
+        renderer = ChunkRenderer(self.studio.stylist, plan.faces_in, analysis.cuts, smoothing=self.settings.smoothing)
         first = max(chunk.start - RADIUS_FRAMES, 0)
         last = min(chunk.stop + RADIUS_FRAMES, analysis.num_frames)
         decoded = iter_chunk(self.info, analysis.pts.tolist(), first, last, is_repaired=analysis.is_repaired)
@@ -241,7 +242,7 @@ class _Conversion:
                 encoder.write(shown)
                 renderer.stats.spend("encode", before)
                 count += 1
-                self.progress.advance(1, len(plan.by_frame.get(chunk.start + count - 1, ())))
+                self.progress.advance(1, 0 if source is None else plan.num_faces_in(chunk.start + count - 1))
         if count != chunk.stop - chunk.start:
             raise UnreadableInputError(
                 f'"{self.item.source}" gave {count} frames where {chunk.stop - chunk.start} were '

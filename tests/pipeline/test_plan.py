@@ -14,9 +14,9 @@ from .faces import analysis, track
 
 def test_every_face_of_every_track_gets_a_crop_on_its_template() -> None:
     plan = make_plan(analysis(10, track(0, range(10)), track(1, range(4, 8), (250, 90))), HEAD, 256)
-    assert [len(plan.by_frame[i]) for i in range(10)] == [1, 1, 1, 1, 2, 2, 2, 2, 1, 1]
+    assert [plan.num_faces_in(i) for i in range(10)] == [1, 1, 1, 1, 2, 2, 2, 2, 1, 1]
     assert plan.num_faces == 14
-    [placement] = plan.by_frame[0]
+    [placement] = plan.faces_in(0)
     back = transform_points(placement.source_to_crop, track(0, [0]).landmarks[0])
     assert np.abs(back - HEAD.at_size(256)).max() < 12  # the toy face is not quite the template
     assert np.allclose(back, placement.landmarks, atol=1e-3)
@@ -46,7 +46,7 @@ def test_no_fade_at_cuts_and_at_the_ends_of_the_video() -> None:
 
 def test_strength_scales_the_opacity() -> None:
     plan = make_plan(analysis(5, track(0, range(5))), HEAD, 64, strength=0.4)
-    assert all(p.opacity == pytest.approx(0.4) for faces in plan.by_frame.values() for p in faces)
+    assert all(p.opacity == pytest.approx(0.4) for i in range(5) for p in plan.faces_in(i))
 
 
 def test_bridged_faces_are_counted() -> None:
@@ -69,4 +69,4 @@ def test_smoothing_lowers_the_jitter_and_zero_leaves_it() -> None:
 
 def test_a_video_without_faces_has_an_empty_plan() -> None:
     plan = make_plan(analysis(10), HEAD, 64)
-    assert (plan.num_faces, plan.num_tracks, plan.jitter_in_percent) == (0, 0, None)
+    assert (plan.num_faces, len(plan.tracks), plan.jitter_in_percent) == (0, 0, None)

@@ -25,6 +25,8 @@ class InvertingEngine:
 
     name, device, precision, max_error, psnr_db = "invert", "cpu", "fp32", 0.0, 99.0
 
+    batch_size = 1
+
     def __init__(self, broken_calls: tuple[int, ...] = (), value: float = float("nan")) -> None:
         self.calls = 0
         self.broken_calls = broken_calls
@@ -64,7 +66,10 @@ def render(
     start: int, stop: int, total: int, engine: InvertingEngine | None = None, smoothing: float = 1.0
 ) -> list[Frame]:
     renderer = ChunkRenderer(
-        Stylist(engine or InvertingEngine(), soft_disc, SIZE), placements(total), frozenset(), smoothing=smoothing
+        Stylist(engine or InvertingEngine(), soft_disc, SIZE),
+        placements(total).__getitem__,
+        frozenset(),
+        smoothing=smoothing,
     )
     first, last = max(start - RADIUS_FRAMES, 0), min(stop + RADIUS_FRAMES, total)
     return [frame for frame, _ in renderer.render(frames(last - first, first), first, start, stop)]
@@ -74,6 +79,13 @@ def test_two_chunks_give_the_same_frames_as_one() -> None:
     whole = [f.md5() for f in render(0, 20, 20)]
     assert whole == [f.md5() for f in render(0, 9, 20)] + [f.md5() for f in render(9, 20, 20)]
     assert [f.pts for f in render(9, 20, 20)] == list(range(9, 20))
+
+
+def test_frames_may_be_restyled_in_groups() -> None:
+    engine = InvertingEngine()
+    engine.batch_size = 8
+    assert [f.md5() for f in render(0, 20, 20, engine)] == [f.md5() for f in render(0, 20, 20)]
+    assert engine.calls == 3
 
 
 def test_pixels_outside_the_mask_are_bit_equal_to_the_decoded_source() -> None:
@@ -99,7 +111,7 @@ def test_smoothing_makes_the_output_steadier() -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.25])
 def test_a_broken_crop_is_replaced_by_its_neighbour_and_counted(value: float) -> None:
     renderer = ChunkRenderer(
-        Stylist(InvertingEngine((5,), value), soft_disc, SIZE), placements(12), frozenset(), smoothing=0.0
+        Stylist(InvertingEngine((5,), value), soft_disc, SIZE), placements(12).__getitem__, frozenset(), smoothing=0.0
     )
     result = [frame for frame, _ in renderer.render(frames(12), 0, 0, 12)]
     good = render(0, 12, 12, smoothing=0.0)
@@ -112,7 +124,10 @@ def test_a_broken_crop_is_replaced_by_its_neighbour_and_counted(value: float) ->
 
 def test_a_face_whose_crops_are_all_broken_stays_as_it_was() -> None:
     renderer = ChunkRenderer(
-        Stylist(InvertingEngine(tuple(range(6))), soft_disc, SIZE), placements(6), frozenset(), smoothing=1.0
+        Stylist(InvertingEngine(tuple(range(6))), soft_disc, SIZE),
+        placements(6).__getitem__,
+        frozenset(),
+        smoothing=1.0,
     )
     result = [frame.md5() for frame, _ in renderer.render(frames(6), 0, 0, 6)]
     assert result == [frame.md5() for frame in frames(6)]
