@@ -103,7 +103,7 @@ class MuxPlan:
             }
         if self.container.muxer == "mpegts":
             return {"mpegts_copyts": 1, "muxdelay": 0, "muxpreload": 0}
-        return {"avoid_negative_ts": "disabled"}  # Matroska stores no dts: only those are negative
+        return {"avoid_negative_ts": "disabled"}  # sound that begins a hair before 0 must not move the picture
 
 
 def plan_mux(source: MediaInfo, container: Container, unwanted: frozenset[str]) -> tuple[MuxReport, MuxPlan]:

@@ -140,6 +140,8 @@ def test_frames_hidden_by_an_edit_list_are_not_there(tmp_path: Path) -> None:
         ("a.mp4", ("-c:v", "libx265", "-x265-params", "log-level=error:keyint=8:open-gop=1:bframes=4")),
         ("a.webm", ("-c:v", "libvpx-vp9", "-g", "6", "-deadline", "realtime", "-cpu-used", "8")),
         ("a.avi", ("-c:v", "mpeg4", "-g", "8")),
+        ("a.ts", ("-c:v", "mpeg4", "-g", "12")),
+        ("a.ts", ("-c:v", "mpeg2video", "-g", "12", "-bf", "2")),
         ("a.mp4", ("-vf", "interlace,setfield=tff", "-flags", "+ildct+ilme", "-g", "7")),
     ],
 )

@@ -165,6 +165,12 @@ def test_a_thumbnail_is_the_picture_made_small_and_never_larger() -> None:
     assert frame.thumbnail(1000).shape == (96, 160, 3)
 
 
+def test_the_opacity_plane_does_not_colour_a_thumbnail() -> None:
+    frame, _ = painted("yuva420p", 64, 48)
+    plain, _ = painted("yuv420p", 64, 48)
+    assert np.array_equal(frame.thumbnail(24), plain.thumbnail(24))
+
+
 def test_a_copy_is_independent_and_has_the_same_hash() -> None:
     frame, _ = painted("yuv420p", 32, 32)
     twin = frame.copy()

@@ -95,10 +95,20 @@ def test_late_pictures_stay_in_step_with_the_sound(suffix: str, tmp_path: Path) 
     assert abs((after[0] - sound_after[0][0]) - (before[0] - sound_before[0][0])) <= Fraction(1, 1000)
 
 
-def test_an_edit_list_is_followed_by_picture_and_sound(tmp_path: Path) -> None:
+def test_sound_that_begins_before_zero_does_not_move_the_picture(tmp_path: Path) -> None:
+    silent = make_video(tmp_path / "v.mp4", num_frames=20)
+    sound = make_video(tmp_path / "a.mkv", num_frames=20, has_sound=True)
+    inputs = ["-itsoffset", "0.5", "-i", str(silent), "-i", str(sound), "-map", "0:v", "-map", "1:a", "-c", "copy"]
+    made = convert(ffmpeg(tmp_path / "s.mp4", *inputs), tmp_path / "o.mkv")
+    before, after = made.stamps()
+    assert before == after
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_an_edit_list_is_followed_by_picture_and_sound(suffix: str, tmp_path: Path) -> None:
     whole = make_video(tmp_path / "whole.mp4", "-g", "100", num_frames=30, has_sound=True)
     cut = ffmpeg(tmp_path / "cut.mp4", "-ss", "0.4", "-i", str(whole), "-c", "copy")
-    made = convert(cut, tmp_path / "a.mp4")
+    made = convert(cut, tmp_path / f"a{suffix}")
     before, after = made.stamps()
     assert before == after
     assert len(after) == 20
