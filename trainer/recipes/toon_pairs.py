@@ -120,14 +120,25 @@ class PairSet:
         to_crop = crop_transform(size_px)
         return _cut(self.pictures[index], to_crop, size_px), _cut(self.drawings[index], to_crop, size_px)
 
-    def batch(self, rng: np.random.Generator, size: int, size_px: int) -> Batch:
-        """A random augmented batch; the same `rng` state gives the same batch."""
-        return _stack([self._augmented(rng, int(i), size_px) for i in rng.integers(0, len(self), size)])
+    def batch(self, rng: np.random.Generator, size: int, size_px: int, window_px: int | None = None) -> Batch:
+        """A random augmented batch; the same `rng` state gives the same batch.
 
-    def _augmented(self, rng: np.random.Generator, index: int, size_px: int) -> Batch:
+        Args:
+            rng: source of every choice.
+            size: pairs.
+            size_px: side of a whole crop.
+            window_px: cut only a window of this side from the middle of the crop (None: all of it).
+        """
+        chosen = rng.integers(0, len(self), size)
+        return _stack([self._augmented(rng, int(i), size_px, window_px or size_px) for i in chosen])
+
+    def _augmented(self, rng: np.random.Generator, index: int, size_px: int, window_px: int) -> Batch:
         to_crop = crop_transform(size_px, scale=float(np.exp(rng.uniform(-0.08, 0.08))),
                                  turn_deg=float(rng.normal(0, 4)), shift_px=rng.normal(0, 3, 2),
                                  is_mirrored=bool(rng.random() < 0.5))
+        if window_px < size_px:
+            to_crop[:, 2] -= (size_px - window_px) / 2 + rng.uniform(-0.06, 0.06, 2) * size_px
+            size_px = window_px
         photo = weather(rng, _cut(self.pictures[index], to_crop, size_px))
         points = self.landmarks[index] @ to_crop[:, :2].T + to_crop[:, 2]
         eyes = np.stack([points[MESH[name]].mean(0) for name in ("right_eye", "left_eye")])

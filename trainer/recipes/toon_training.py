@@ -43,6 +43,8 @@ class Stage:
     """Side of the whole crops it sees."""
     batch_size: int
     """Pairs per step."""
+    window_px: int | None = None
+    """Side of the window of the crop that is used, about the face; None: the whole crop."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,12 @@ class TrainingConfig:
 
     generator: GeneratorConfig = LIGHT
     """The network that is trained."""
-    stages: tuple[Stage, ...] = (Stage(1700, 128, 4), Stage(11000, 256, 1))
-    """Small pictures first: palette and masses are learned there four times faster."""
+    stages: tuple[Stage, ...] = (
+        Stage(1700, 128, 4), Stage(3700, 256, 1), Stage(15000, 256, 1, window_px=176), Stage(17000, 256, 1))
+    """Small pictures first: palette and masses are learned there four times faster; then mostly faces in full size."""
     adversarial_from: int = 3000
     """Step at which the discriminator joins."""
-    learning_rate: float = 3e-4
+    learning_rate: float = 5e-4
     """Peak of the generator's; it falls along a cosine to a twentieth."""
     discriminator_rate: float = 2e-4
     """The discriminator's, constant."""
@@ -192,7 +195,7 @@ class Training:
         """One step of generator and discriminator; returns the losses."""
         config, rng = self.config, np.random.default_rng([self.config.seed, self.step])
         stage = config.stage_at(self.step)
-        batch = pairs.batch(rng, stage.batch_size, stage.size_px)
+        batch = pairs.batch(rng, stage.batch_size, stage.size_px, stage.window_px)
         photo, target, focus = to_tensors(batch)
         self._set_rate()
         with torch.autocast("cpu", torch.bfloat16):
