@@ -245,13 +245,3 @@ def _blend(target: Plane, new: Floats, mask: Floats) -> None:
     old = target.astype(np.float32)
     mixed = np.clip(np.rint(old + (new - old) * mask), 0, top).astype(target.dtype)
     np.copyto(target, mixed, where=mask > 0)
-
-
-def side_by_side(left: Frame, right: Frame) -> Frame:
-    """Return `left` and `right`, of one size and layout, beside each other as displayed; stamped as `right`."""
-    turn = right.orientation
-    planes = (
-        turn.to_coded(np.hstack([turn.to_display(a), turn.to_display(b)]))
-        for a, b in zip(left.planes, right.planes, strict=True)
-    )
-    return Frame(tuple(map(np.ascontiguousarray, planes)), right.layout, right.colour, right.pts, turn)

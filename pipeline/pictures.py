@@ -16,6 +16,7 @@ from alignment.templates import source_to_crop
 from alignment.warp import transform_points
 from model.images import to_pictures, to_tensor
 
+from .blending import fit_in
 from .errors import PipelineError
 from .inputs import Item
 from .paste import paste_face
@@ -119,10 +120,10 @@ def _restyle(picture: Picture, studio: Studio, report: Report) -> npt.NDArray[np
         if styled.styled is None:
             report.guarded += 1
             continue
-        mask = stylist.make_mask(styled.source, styled.placement.landmarks) * np.float32(studio.settings.strength)
-        report.faces += (
-            paste_face(canvas, styled.styled.astype(np.float32), mask, styled.placement.source_to_crop) is not None
-        )
+        head = stylist.make_mask(styled.source, styled.placement.landmarks)
+        crop, mask = fit_in(styled.styled.astype(np.float32), styled.source, head)
+        mask *= np.float32(studio.settings.strength)
+        report.faces += paste_face(canvas, crop, mask, styled.placement.source_to_crop) is not None
     report.tracks = len(faces)
     if not faces:
         report.warnings.append("No face was found; the picture is as it was.")

@@ -11,6 +11,7 @@ from time import perf_counter
 import numpy as np
 import numpy.typing as npt
 
+from .blending import fit_in
 from .frames import Frame
 from .guard import is_outlier
 from .meter import WarpErrorMeter, luma8
@@ -134,9 +135,10 @@ class ChunkRenderer:
         before = self.stats.spend("blend", before)
         if crop is None:
             return None
-        mask = self._stylist.make_mask(face.source, face.placement.landmarks) * np.float32(face.placement.opacity)
+        head = self._stylist.make_mask(face.source, face.placement.landmarks)
+        crop, mask = fit_in(crop, face.source, head)
         before = self.stats.spend("mask", before)
-        region = paste_face(frame, crop, mask, face.placement.source_to_crop)
+        region = paste_face(frame, crop, mask * np.float32(face.placement.opacity), face.placement.source_to_crop)
         self.stats.spend("paste", before)
         self.stats.num_pasted += region is not None
         return region

@@ -77,11 +77,10 @@ class _Conversion:
             plan = self._plan(analysis)
             finished = folder / f"finished{output.suffix}"
             # Copying would carry damage and broken stamps along.
-            if plan.tracks or analysis.warnings or self.settings.compare != "none":
+            may_copy = not (plan.tracks or analysis.warnings or self.settings.compare != "none")
+            if not (may_copy and self._copy(finished, analysis)):
                 chunks = self._render(analysis, plan, folder, encoding)
                 self._join(chunks, analysis, encoding, finished)
-            else:
-                self._copy(finished)
             self._verify(finished, analysis, folder)
             publish(finished, output, overwrite=self.settings.overwrite)
         self.report.elapsed_secs = round(perf_counter() - self.started, 3)
@@ -118,10 +117,17 @@ class _Conversion:
         self._note_mux(mux(paths, self.info, finished, pts=analysis.pts.tolist(), colour=encoding.colour))
         self.report.stage_secs["mux"] = perf_counter() - before
 
-    def _copy(self, finished: Path) -> None:
-        """No face: nothing is encoded again."""
+    def _copy(self, finished: Path, analysis: Analysis) -> bool:
+        """No face: encode nothing again; False where the copy would show other frames (an edit list in another box)."""
+        muxed = copy_streams(self.info, finished)
+        try:
+            verify(finished, self.info, analysis.pts.tolist(), is_copy=True)
+        except VerificationError as error:
+            logger.info("The streams cannot be copied: %s", error)
+            return False
         self.report.warnings.append("The streams were copied as they are.")
-        self._note_mux(copy_streams(self.info, finished))
+        self._note_mux(muxed)
+        return True
 
     def _verify(self, finished: Path, analysis: Analysis, folder: Path) -> None:
         """Compare the result with its source, and the source with what it was when we began."""

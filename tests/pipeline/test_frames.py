@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.colour import ColourTags
 from pipeline.errors import UnsupportedInputError
-from pipeline.frames import Frame, side_by_side
+from pipeline.frames import Frame
 from pipeline.orientation import Orientation
 from pipeline.planes import layout_for
 
@@ -177,18 +177,6 @@ def test_a_copy_is_independent_and_has_the_same_hash() -> None:
     assert twin.md5() == frame.md5()
     twin.planes[1][0, 0] ^= 1
     assert twin.md5() != frame.md5()
-
-
-def test_two_frames_stand_side_by_side_as_displayed() -> None:
-    left, right = (
-        blank_frame("yuv420p", 16, 32, orientation=Orientation(90), tags=ColourTags("pc", "bt709")) for _ in range(2)
-    )
-    left.planes[0][:], right.planes[0][:] = 10, 200
-    both = side_by_side(left, right)
-    assert both.size_wh == (64, 16)
-    shown = both.to_rgb(0, 0, 64, 16)
-    assert (shown[:, :32] == 10).all()
-    assert (shown[:, 32:] == 200).all()
 
 
 def test_hdr_white_is_light_grey_to_the_networks_and_keeps_its_brightness() -> None:

@@ -14,11 +14,11 @@ from pipeline import demo
 from .media import ffmpeg
 
 ROOT = Path(__file__).parents[2]
-FRAME_RATE = 10
+FRAME_RATE = 25
 
 
 def write_minute(path: Path) -> Path:
-    """One minute of the moving astronaut in 1280x720 at 10 frames per second."""
+    """One minute of the moving astronaut in 1280x720 at 25 frames per second."""
     with av.open(str(path), "w") as container:
         video = container.add_stream("libx264", rate=FRAME_RATE, options={"preset": "ultrafast", "g": "10"})
         video.width, video.height, video.pix_fmt = 1280, 720, "yuv420p"
