@@ -163,13 +163,31 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 
 def test_geometry_moves_photograph_and_drawing_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pairs, "weather", lambda rng, photo: photo)
+    monkeypatch.setattr(pairs, "TINTED_SHARE", 0.0)
     canvas = np.random.default_rng(0).integers(0, 255, (data.CANVAS_PX, data.CANVAS_PX, 3)).astype(np.uint8)
     both = pairs.PairSet.__new__(pairs.PairSet)
-    both.keys, both.pictures, both.drawings = ["x"], [canvas], [canvas]
+    both.keys, both.pictures, both.drawings, both.backdrops = ["x"], [canvas], [canvas], [canvas[..., 0]]
     both.landmarks = [np.full((152, 2), 160, np.float32) + np.random.default_rng(1).normal(0, 20, (152, 2))]
     batch = both.batch(np.random.default_rng(2), 2, 64)
     assert np.array_equal(batch.photos, batch.drawings)
     assert not np.array_equal(batch.photos[0], both.plain(0, 64)[0])
+
+
+def test_a_tinted_backdrop_leaves_the_sitter_alone() -> None:
+    wall = np.full((8, 8, 3), 150, np.uint8)
+    backdrop = np.zeros((8, 8), np.float32)
+    backdrop[:, 4:] = 1
+    photo, drawing = pairs.tint_backdrop(np.random.default_rng(1), wall, wall, backdrop)
+    for picture in (photo, drawing):
+        assert np.abs(picture[:, :4].astype(int) - 150).max() <= 1
+        assert np.ptp(picture[0, 7].astype(int)) > 20
+    assert np.abs(photo.astype(int) - drawing).max() < 25
+
+
+def test_ink_takes_no_tint() -> None:
+    black = np.full((8, 8, 3), 5, np.uint8)
+    photo, _ = pairs.tint_backdrop(np.random.default_rng(1), black, black, np.ones((8, 8), np.float32))
+    assert np.abs(photo.astype(int) - 5).max() <= 3
 
 
 @pytest.fixture(scope="module")

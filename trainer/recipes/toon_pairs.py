@@ -23,10 +23,14 @@ from alignment.points import MESH
 
 from ..errors import TrainingDataError
 from .toon_brush import Array, coverage
-from .toon_data import CANVAS_PX, CROP_PX, Face, Picture, has_good_labels, load_sitter
+from .toon_data import CANVAS_PX, CROP_PX, Face, Picture, Sitter, has_good_labels, load_sitter
 from .toon_drawing import draw
+from .toon_tones import to_lab, to_rgb
 
 log = logging.getLogger(__name__)
+
+TINTED_SHARE = 0.5
+"""Share of the training pairs whose background is given another colour."""
 
 SAME_PICTURE = 0.9
 """Correlation of two aligned thumbnails above which they count as one picture."""
@@ -58,8 +62,14 @@ def _draw_pair(data: Path, cache: Path, face: Face) -> None:
     partial_path = path.with_suffix(f".{os.getpid()}.part")
     with partial_path.open("wb") as file:
         if has_good_labels(sitter):
-            np.savez(file, picture=sitter.picture, drawing=draw(sitter), landmarks=sitter.landmarks)
+            np.savez(file, picture=sitter.picture, drawing=draw(sitter), landmarks=sitter.landmarks,
+                     backdrop=_backdrop(sitter))
     partial_path.replace(path)
+
+
+def _backdrop(sitter: Sitter) -> Picture:
+    """Where the background shows, canvas-sized, 0..255."""
+    return np.asarray(np.round(sitter.regions["background"] * 255), np.uint8)
 
 
 class PairSet:
@@ -78,6 +88,7 @@ class PairSet:
         self.pictures: list[Picture] = [file["picture"] for file in files]
         self.drawings: list[Picture] = [file["drawing"] for file in files]
         self.landmarks: list[Array] = [file["landmarks"] for file in files]
+        self.backdrops: list[Picture] = [file["backdrop"] for file in files]
 
     def without_likenesses(self, other: PairSet) -> PairSet:
         """The pairs that show no picture of `other`, at whatever size."""
@@ -108,7 +119,7 @@ class PairSet:
 
     def _only(self, indices: Sequence[int]) -> PairSet:
         kept = copy.copy(self)
-        for name in ("keys", "pictures", "drawings", "landmarks"):
+        for name in ("keys", "pictures", "drawings", "landmarks", "backdrops"):
             setattr(kept, name, [getattr(self, name)[index] for index in indices])
         return kept
 
@@ -139,11 +150,14 @@ class PairSet:
         if window_px < size_px:
             to_crop[:, 2] -= (size_px - window_px) / 2 + rng.uniform(-0.06, 0.06, 2) * size_px
             size_px = window_px
-        photo = weather(rng, _cut(self.pictures[index], to_crop, size_px))
+        photo, drawing, backdrop = (_cut(canvas[index], to_crop, size_px)
+                                    for canvas in (self.pictures, self.drawings, self.backdrops))
+        if rng.random() < TINTED_SHARE:
+            photo, drawing = tint_backdrop(rng, photo, drawing, backdrop.astype(np.float32) / 255)
+        photo = weather(rng, photo)
         points = self.landmarks[index] @ to_crop[:, :2].T + to_crop[:, 2]
         eyes = np.stack([points[MESH[name]].mean(0) for name in ("right_eye", "left_eye")])
-        return Batch(photo[None], _cut(self.drawings[index], to_crop, size_px)[None],
-                     _focus(points, size_px)[None], eyes[None].astype(np.float32))
+        return Batch(photo[None], drawing[None], _focus(points, size_px)[None], eyes[None].astype(np.float32))
 
 
 @dataclass(frozen=True)
@@ -190,6 +204,37 @@ def _focus(points: Array, size_px: int) -> Array:
         hull = cv2.convexHull(points[MESH[name]].astype(np.float32))[:, 0]
         mask = np.maximum(mask, weight * coverage((hull - hull.mean(0)) * growth + hull.mean(0), size_px))
     return np.asarray(cv2.GaussianBlur(mask, (0, 0), size_px / 128), np.float32)
+
+
+def tint_backdrop(rng: np.random.Generator, photo: Picture, drawing: Picture,
+                  backdrop: Array) -> tuple[Picture, Picture]:
+    """Give the background of a pair another colour; the sitter stays.
+
+    The generator's instance norms see the whole crop: a style that knows only quiet backgrounds turns skin pink before
+    a strongly coloured wall.
+
+    Args:
+        rng: source of every choice.
+        photo: HxWx3 uint8 RGB.
+        drawing: of the same size.
+        backdrop: HxW float32 in [0, 1], share of the background.
+
+    Returns:
+        (photograph, drawing), recoloured alike.
+    """
+    turn, towards = rng.uniform(0, 2 * np.pi, 2)
+    rotation = rng.uniform(0.3, 1.2) * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    tint = rng.uniform(0, 65) * np.array([np.cos(towards), np.sin(towards)])
+    return _tinted(photo, backdrop, rotation, tint), _tinted(drawing, backdrop, rotation, tint * 0.92)
+
+
+def _tinted(picture: Picture, backdrop: Array, rotation: Array, tint: Array) -> Picture:
+    lab = to_lab(picture)
+    # Ink and black take no colour.
+    takes = np.clip((lab[..., :1] - 12) / 30, 0, 1)
+    lab[..., 1:] = lab[..., 1:] @ rotation.T + takes * tint
+    mixed = picture + backdrop[..., None] * (to_rgb(lab) * 255 - picture)
+    return np.asarray(np.round(mixed), np.uint8)
 
 
 def weather(rng: np.random.Generator, photo: Picture) -> Picture:
