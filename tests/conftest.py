@@ -1,10 +1,14 @@
 """Rules that hold for every test: no ERROR log, one thread, nothing of the user's cache."""
 
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+# Before torch is imported: the networks here are tiny, and processes that tests start shall compute the same bits.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(autouse=True)
