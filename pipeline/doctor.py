@@ -52,7 +52,7 @@ def examine() -> list[Check]:
         _try("style toon", _style, is_needed=True),
         _try("landmark network", _landmarks, is_needed=True),
         _try("detector hog", lambda: _detector("hog"), is_needed=True),
-        _try("detector yunet", lambda: _detector("yunet"), "finds more faces, five times faster: "),
+        _try("detector yunet", lambda: _detector("yunet"), "also finds profiles and small faces: "),
         _try("face parser", _parser, "masks follow hair and ears closely instead of a drawn head shape: "),
     ]
     return checks
