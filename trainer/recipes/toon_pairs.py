@@ -29,7 +29,7 @@ from .toon_tones import to_lab, to_rgb
 
 log = logging.getLogger(__name__)
 
-TINTED_SHARE = 0.5
+TINTED_SHARE = 0.75
 """Share of the training pairs whose background is given another colour."""
 
 SAME_PICTURE = 0.9
@@ -169,7 +169,7 @@ class Batch:
     drawings: Picture
     """NxHxWx3 uint8 RGB."""
     focus: Array
-    """NxHxW float32 in [0, 1]: 1 over eyes, less over brows, mouth and nose; where errors count more."""
+    """NxHxW float32 in [0, 1]: 1 over eyes, less over mouth, brows and nose; where errors count more."""
     eyes: Array
     """Nx2x2 (x, y) crop px: the centres of the eyes."""
 
@@ -199,7 +199,7 @@ def _cut(image: Picture, to_crop: Array, size_px: int) -> Picture:
 
 def _focus(points: Array, size_px: int) -> Array:
     mask = np.zeros((size_px, size_px), np.float32)
-    for name, weight, growth in (("lips_outer", 0.35, 1.2), ("nose", 0.2, 1.2), ("right_brow", 0.3, 1.3),
+    for name, weight, growth in (("lips_outer", 0.7, 1.2), ("nose", 0.2, 1.2), ("right_brow", 0.3, 1.3),
                                  ("left_brow", 0.3, 1.3), ("right_eye", 1.0, 1.7), ("left_eye", 1.0, 1.7)):
         hull = cv2.convexHull(points[MESH[name]].astype(np.float32))[:, 0]
         mask = np.maximum(mask, weight * coverage((hull - hull.mean(0)) * growth + hull.mean(0), size_px))
@@ -224,7 +224,7 @@ def tint_backdrop(rng: np.random.Generator, photo: Picture, drawing: Picture,
     """
     turn, towards = rng.uniform(0, 2 * np.pi, 2)
     rotation = rng.uniform(0.3, 1.2) * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    tint = rng.uniform(0, 65) * np.array([np.cos(towards), np.sin(towards)])
+    tint = rng.uniform(0, 80) * np.array([np.cos(towards), np.sin(towards)])
     return _tinted(photo, backdrop, rotation, tint), _tinted(drawing, backdrop, rotation, tint * 0.92)
 
 

@@ -54,7 +54,7 @@ class TrainingConfig:
     generator: GeneratorConfig = LIGHT
     """The network that is trained."""
     stages: tuple[Stage, ...] = (
-        Stage(1700, 128, 4), Stage(3700, 256, 1), Stage(14000, 256, 1, window_px=176), Stage(16000, 256, 1))
+        Stage(1700, 128, 4), Stage(3700, 256, 1), Stage(13600, 256, 1, window_px=176), Stage(16600, 256, 1))
     """Small pictures first: palette and masses are learned there four times faster; then mostly faces in full size."""
     adversarial_from: int = 3000
     """Step at which the discriminator joins."""
