@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import copy
 import logging
+import multiprocessing
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
 from functools import partial
@@ -44,11 +45,20 @@ def draw_pairs(data: Path, cache: Path, faces: Sequence[Face], workers: int = 1)
     """
     cache.mkdir(parents=True, exist_ok=True)
     missing = [face for face in faces if not _pair_path(cache, face).exists()]
-    with ProcessPoolExecutor(workers) as pool:
-        for done, _ in enumerate(pool.map(partial(_draw_pair, data, cache), missing, chunksize=8), 1):
-            if done % 100 == 0:
-                log.info("Drew %d of %d pairs.", done, len(missing))
+    for done, _ in enumerate(_each(partial(_draw_pair, data, cache), missing, workers), 1):
+        if done % 100 == 0:
+            log.info("Drew %d of %d pairs.", done, len(missing))
     return sum(_pair_path(cache, face).stat().st_size > 0 for face in faces)
+
+
+def _each(job: Callable[[Face], None], faces: Sequence[Face], workers: int) -> Iterator[None]:
+    """Do a job for each face, here or in worker processes."""
+    if workers == 1:
+        yield from map(job, faces)
+        return
+    # Spawned: a forked child of a process whose libraries run threads can wait for their locks for ever.
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(job, faces, chunksize=8)
 
 
 def _pair_path(cache: Path, face: Face) -> Path:
@@ -57,7 +67,6 @@ def _pair_path(cache: Path, face: Face) -> Path:
 
 def _draw_pair(data: Path, cache: Path, face: Face) -> None:
     """Draw one pair and put it into the cache in one step."""
-    cv2.setNumThreads(1)
     sitter, path = load_sitter(data, face), _pair_path(cache, face)
     partial_path = path.with_suffix(f".{os.getpid()}.part")
     with partial_path.open("wb") as file:
