@@ -28,9 +28,7 @@ _ACTIVITY_FRAMES = 8
 class CutDetector:
     """Tells for each picture of a stream whether it starts a new scene."""
 
-    def __init__(
-        self, *, min_change: float = 0.35, min_mean_difference: float = 8.0, min_ratio: float = 2.5
-    ) -> None:
+    def __init__(self, *, min_change: float = 0.35, min_mean_difference: float = 8.0, min_ratio: float = 2.5) -> None:
         """Start before the first picture.
 
         Args:

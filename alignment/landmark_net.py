@@ -36,9 +36,13 @@ class LandmarkNet(nn.Module):
     offset). A vote is as fine as a regression, moves with the face as a heat map does, and may leave the region.
     """
 
-    def __init__(self, widths: tuple[int, int, int, int, int] = (16, 32, 64, 96, 128),
-                 num_blocks: tuple[int, int, int, int] = (1, 1, 2, 2), num_landmarks: int = NUM_LANDMARKS,
-                 joint_width: int = 64) -> None:
+    def __init__(
+        self,
+        widths: tuple[int, int, int, int, int] = (16, 32, 64, 96, 128),
+        num_blocks: tuple[int, int, int, int] = (1, 1, 2, 2),
+        num_landmarks: int = NUM_LANDMARKS,
+        joint_width: int = 64,
+    ) -> None:
         """Build the network with random weights.
 
         Args:
@@ -52,7 +56,8 @@ class LandmarkNet(nn.Module):
         self.stem = ConvNormAct(3, widths[0], stride=2)
         self.stages = nn.ModuleList(
             nn.Sequential(ConvNormAct(narrow, wide, stride=2), *(ResidualBlock(wide) for _ in range(count)))
-            for narrow, wide, count in zip(widths[:-1], widths[1:], num_blocks, strict=True))
+            for narrow, wide, count in zip(widths[:-1], widths[1:], num_blocks, strict=True)
+        )
         self.laterals = nn.ModuleList(nn.Conv2d(width, joint_width, 1) for width in widths[2:])
         self.join = ConvNormAct(joint_width, joint_width)
         self.vote_head = nn.Conv2d(joint_width, 3 * num_landmarks, 1)

@@ -113,8 +113,10 @@ class LandmarkPredictor:
         crops = np.stack([warp_crop(frame, roi, self.roi_size_px) for roi in rois])
         fractions, presences = self._run(crops)
         pixels = fractions * self.roi_size_px - 0.5
-        return [LandmarkResult(transform_points(invert(roi), points), float(presence))
-                for roi, points, presence in zip(rois, pixels, presences, strict=True)]
+        return [
+            LandmarkResult(transform_points(invert(roi), points), float(presence))
+            for roi, points, presence in zip(rois, pixels, presences, strict=True)
+        ]
 
     def _run(self, crops: npt.NDArray[np.uint8]) -> tuple[Points, Points]:
         """NxSxSx3 uint8 RGB to NxKx2 fractions of the side and N presences, float32."""
@@ -167,8 +169,10 @@ def load_landmark_predictor(weights: Path | None = None, device: str = "cpu") ->
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
-        raise WeightsError(f"'{weights or BUILT_IN_WEIGHTS}' holds another network than the built-in landmark "
-                           f"network; give a file written by its recipe. {error}") from error
+        raise WeightsError(
+            f"'{weights or BUILT_IN_WEIGHTS}' holds another network than the built-in landmark "
+            f"network; give a file written by its recipe. {error}"
+        ) from error
     return LandmarkPredictor(network, device)
 
 
@@ -179,8 +183,10 @@ def _read_weights(path: Path) -> dict[str, Any]:
     try:
         return {name: tensor.float() for name, tensor in load_file(path).items()}
     except (OSError, SafetensorError) as error:
-        raise WeightsError(f"landmark weights '{path}' cannot be read: {error}. Reinstall the package, or give the "
-                           "path of a .safetensors file.") from error
+        raise WeightsError(
+            f"landmark weights '{path}' cannot be read: {error}. Reinstall the package, or give the "
+            "path of a .safetensors file."
+        ) from error
 
 
 def roi_from_box(box_xyxy: Points, size_px: int) -> Points:

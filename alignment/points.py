@@ -16,8 +16,44 @@ Points = npt.NDArray[np.float32]
 
 # Canonical mesh numbers, contours in drawing order (mediapipe/modules/face_geometry/data/canonical_face_model).
 _MESH_GROUPS: dict[str, tuple[int, ...]] = {
-    "outline": (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
-                152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
+    "outline": (
+        10,
+        338,
+        297,
+        332,
+        284,
+        251,
+        389,
+        356,
+        454,
+        323,
+        361,
+        288,
+        397,
+        365,
+        379,
+        378,
+        400,
+        377,
+        152,
+        148,
+        176,
+        149,
+        150,
+        136,
+        172,
+        58,
+        132,
+        93,
+        234,
+        127,
+        162,
+        21,
+        54,
+        103,
+        67,
+        109,
+    ),
     "right_eye": (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7),
     "left_eye": (263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249),
     "right_brow": (70, 63, 105, 66, 107, 55, 65, 52, 53, 46),
@@ -71,10 +107,18 @@ def five_points(landmarks: Points) -> Points:
             return np.stack([points[36:42].mean(0), points[42:48].mean(0), points[30], points[48], points[54]])
         if len(points) == NUM_LANDMARKS:
             lips = points[MESH["lips_outer"]]
-            return np.stack([points[MESH["right_eye"]].mean(0), points[MESH["left_eye"]].mean(0),
-                             points[MESH["nose"]][_NOSE_TIP], lips[0], lips[10]])
-    raise LandmarkSetError(f"landmarks of shape {points.shape} are none of the known sets (5, 68 or "
-                           f"{NUM_LANDMARKS} points of x, y).")
+            return np.stack(
+                [
+                    points[MESH["right_eye"]].mean(0),
+                    points[MESH["left_eye"]].mean(0),
+                    points[MESH["nose"]][_NOSE_TIP],
+                    lips[0],
+                    lips[10],
+                ]
+            )
+    raise LandmarkSetError(
+        f"landmarks of shape {points.shape} are none of the known sets (5, 68 or {NUM_LANDMARKS} points of x, y)."
+    )
 
 
 def eye_distance(landmarks: Points) -> float:

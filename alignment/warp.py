@@ -70,8 +70,12 @@ def warp_crop(
     # Pixel centre x of the crop is at (x + 0.5) * factor - 0.5 of the finer grid.
     to_fine = np.array([[factor, 0.0, (factor - 1) / 2], [0.0, factor, (factor - 1) / 2]])
     fine = cv2.warpAffine(
-        image, compose(to_fine, source_to_crop).astype(np.float64), (size_px * factor, size_px * factor),
-        flags=cv2.INTER_LINEAR, borderMode=BORDERS[border], borderValue=(border_value,) * 4,
+        image,
+        compose(to_fine, source_to_crop).astype(np.float64),
+        (size_px * factor, size_px * factor),
+        flags=cv2.INTER_LINEAR,
+        borderMode=BORDERS[border],
+        borderValue=(border_value,) * 4,
     )
     if factor == 1:
         return np.asarray(fine)

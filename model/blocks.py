@@ -15,9 +15,7 @@ from .norms import AdaptiveLayerInstanceNorm, InstanceNorm, LayerInstanceNorm
 class PaddedConv(nn.Conv2d):
     """Convolution behind reflection padding; an odd size at stride 1 keeps H and W, size 4 takes one off."""
 
-    def __init__(
-        self, in_channels: int, out_channels: int, size: int, *, stride: int = 1, bias: bool = True
-    ) -> None:
+    def __init__(self, in_channels: int, out_channels: int, size: int, *, stride: int = 1, bias: bool = True) -> None:
         super().__init__(in_channels, out_channels, size, stride=stride, bias=bias)
         self._margin = ((size - 1) // 2,) * 4
 

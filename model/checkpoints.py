@@ -24,8 +24,17 @@ from .style import Style, StyleCard
 NETWORKS = ("genA2B_ema", "genA2B")
 """The generators a checkpoint may hold under a name, best first: the averaged one, the one as trained."""
 
-_UNREADABLE = (pickle.UnpicklingError, RuntimeError, ValueError, KeyError, EOFError, AttributeError, TypeError,
-               IndexError, UnicodeDecodeError)
+_UNREADABLE = (
+    pickle.UnpicklingError,
+    RuntimeError,
+    ValueError,
+    KeyError,
+    EOFError,
+    AttributeError,
+    TypeError,
+    IndexError,
+    UnicodeDecodeError,
+)
 
 
 def import_checkpoint(
@@ -78,8 +87,10 @@ def _read_tensors(path: Path) -> Mapping[str, Any]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
         reason = str(error).strip().split("\n", 1)[0]
-        raise StyleFormatError("it is damaged, no PyTorch checkpoint, or holds more than tensors and would have "
-                               f"to run code ({reason}). Save its state dicts alone and try again.") from error
+        raise StyleFormatError(
+            "it is damaged, no PyTorch checkpoint, or holds more than tensors and would have "
+            f"to run code ({reason}). Save its state dicts alone and try again."
+        ) from error
     if not isinstance(content, Mapping):
         raise StyleFormatError(f"it holds a {type(content).__name__}, not state dicts.")
     return content

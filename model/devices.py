@@ -26,8 +26,10 @@ def choose_device(name: str = "auto") -> torch.device:
     except RuntimeError as error:
         raise DeviceError(f"device {name!r} is unknown; use auto, cpu, cuda, cuda:N or mps.") from error
     if not _is_there(device):
-        raise DeviceError(f"device {name!r} is not there (this machine or this build of PyTorch has none); "
-                          f"use --device auto, which finds {_best_device()!r}.")
+        raise DeviceError(
+            f"device {name!r} is not there (this machine or this build of PyTorch has none); "
+            f"use --device auto, which finds {_best_device()!r}."
+        )
     return device
 
 

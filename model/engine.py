@@ -95,12 +95,12 @@ class TorchEngine:
         output = torch.empty_like(crops, dtype=torch.float32)
         start = 0
         while start < len(crops):
-            batch = crops[start:start + self.batch_size]
+            batch = crops[start : start + self.batch_size]
             image = self._run(batch.to(self.device))
             if image is None:
                 self.batch_size = max(len(batch) // 2, 1)
                 continue
-            output[start:start + len(batch)] = image
+            output[start : start + len(batch)] = image
             start += len(batch)
         return output
 
@@ -149,7 +149,11 @@ def load_engine(style: Style, *, device: str = "auto", precision: str = "auto") 
             break
         logger.warning(
             "Style %r in %s on %s differs from fp32 by up to %.1f of 255 levels (%.1f dB)%s.",
-            style.name, candidate, engine.device, engine.max_error, engine.psnr_db,
+            style.name,
+            candidate,
+            engine.device,
+            engine.max_error,
+            engine.psnr_db,
             "" if is_last else "; fp32 is used instead",
         )
     return engine

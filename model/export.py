@@ -40,9 +40,11 @@ def export_style(style: Style, path: str | os.PathLike[str], file_format: str = 
         ExportError: unknown format, or the written network differs by more than `MAX_EXPORT_ERROR`.
     """
     if file_format not in FORMATS:
-        raise ExportError(f"format {file_format!r} is unknown; use {' or '.join(FORMATS)}. ONNX needs the packages "
-                          "onnx and onnxscript: `pip install onnx onnxscript`, then torch.onnx.export on "
-                          "`Style.generator`.")
+        raise ExportError(
+            f"format {file_format!r} is unknown; use {' or '.join(FORMATS)}. ONNX needs the packages "
+            "onnx and onnxscript: `pip install onnx onnxscript`, then torch.onnx.export on "
+            "`Style.generator`."
+        )
     crops = torch.cat([sample_crop(style.config.image_size_px), -sample_crop(style.config.image_size_px)])
     network = _ImageOnly(style.generator).eval()
     with torch.no_grad(), warnings.catch_warnings():

@@ -25,8 +25,13 @@ State = Mapping[str, Tensor]
 DEFAULT_IMAGE_SIZE_PX = 256
 """Crop side both projects train at unless told otherwise; a pooled head does not tell."""
 
-_LEAVES = {"gamma": "weight", "beta": "bias", "weight_orig": "weight", "weight_u": "spectral.u",
-           "weight_v": "spectral.v"}
+_LEAVES = {
+    "gamma": "weight",
+    "beta": "bias",
+    "weight_orig": "weight",
+    "weight_u": "spectral.u",
+    "weight_v": "spectral.v",
+}
 _CAM = {"gap_fc": "cam.average", "gmp_fc": "cam.maximum", "conv1x1": "cam.merge"}
 _SCSE = {"cSE.se.1": "squeeze", "cSE.se.3": "excite", "sSE.conv": "spatial"}
 _ENHANCED_ONLY = "DownBlock.2.weight"  # a norm's scale
@@ -42,9 +47,7 @@ def is_enhanced(state: State) -> bool:
     return _ENHANCED_ONLY in state
 
 
-def translate_generator(
-    state: State, *, image_size_px: int | None = None
-) -> tuple[GeneratorConfig, dict[str, Tensor]]:
+def translate_generator(state: State, *, image_size_px: int | None = None) -> tuple[GeneratorConfig, dict[str, Tensor]]:
     """Find a foreign generator's configuration and rename its weights.
 
     Args:
@@ -98,8 +101,11 @@ def translate_discriminator(state: State, config: DiscriminatorConfig) -> dict[s
 def _candidates(state: State, is_transposed: bool) -> tuple[int, int]:
     """Number of attention masks and of drawn pictures."""
     final = state.get("UpBlock2.7.weight" if is_transposed else "UpBlock2.11.weight")
-    masks = [tensor for key, tensor in state.items() if re.fullmatch(r"UpBlock_attention\.\d+\.weight", key)
-             and tensor.shape[2:] == (1, 1)]
+    masks = [
+        tensor
+        for key, tensor in state.items()
+        if re.fullmatch(r"UpBlock_attention\.\d+\.weight", key) and tensor.shape[2:] == (1, 1)
+    ]
     return (masks[0].shape[0] if masks else 0), (final.shape[0] // 3 if final is not None else 0)
 
 
@@ -122,8 +128,13 @@ def _generator_modules(config: GeneratorConfig) -> Iterator[tuple[str, str]]:
         yield f"DownBlock.{4 * i + 1}", f"down.{i}.conv"
         yield f"DownBlock.{4 * i + 2}", f"down.{i}.norm"
     yield from _residual_modules("DownBlock", 12, "blocks", config)
-    yield from {**_CAM, "FC.0": "head.hidden1", "FC.2": "head.hidden2", "gamma": "head.gamma",
-                "beta": "head.beta"}.items()
+    yield from {
+        **_CAM,
+        "FC.0": "head.hidden1",
+        "FC.2": "head.hidden2",
+        "gamma": "head.gamma",
+        "beta": "head.beta",
+    }.items()
     for i in range(config.num_blocks):
         theirs, ours = f"UpBlock1_{i + 1}", f"adaptive_blocks.{i}"
         yield from ((f"{theirs}.{name}", f"{ours}.{name}") for name in ("conv1", "norm1", "conv2", "norm2"))
@@ -136,9 +147,7 @@ def _generator_modules(config: GeneratorConfig) -> Iterator[tuple[str, str]]:
         yield f"UpBlock_attention.{end}", "mask_branch.score"
 
 
-def _residual_modules(
-    theirs: str, start: int, ours: str, config: GeneratorConfig
-) -> Iterator[tuple[str, str]]:
+def _residual_modules(theirs: str, start: int, ours: str, config: GeneratorConfig) -> Iterator[tuple[str, str]]:
     for i in range(config.num_blocks):
         block = f"{theirs}.{start + i}.conv_block"
         for number, name in ((1, "conv1"), (2, "norm1"), (5, "conv2"), (6, "norm2")):
@@ -150,9 +159,7 @@ def _scse_modules(theirs: str, ours: str) -> Iterable[tuple[str, str]]:
     return ((f"{theirs}.{their_name}", f"{ours}.scse.{our_name}") for their_name, our_name in _SCSE.items())
 
 
-def _up_modules(
-    theirs: str, start: int, ours: str, config: GeneratorConfig
-) -> Generator[tuple[str, str], None, int]:
+def _up_modules(theirs: str, start: int, ours: str, config: GeneratorConfig) -> Generator[tuple[str, str], None, int]:
     """As the others; also returns the number of the module that follows."""
     num_before, length = (0, 3) if config.up_sampling == "transposed" else (2, 5)
     for i in range(2):
@@ -170,8 +177,9 @@ def _translate(state: State, modules: Mapping[str, str], wanted: State) -> dict[
         if key not in wanted:
             raise StyleFormatError(f"unknown tensor {key!r}; this is not a network of a known project.")
         if tensor.numel() != wanted[key].numel() or (tensor.ndim != wanted[key].ndim and "norm" not in key):
-            raise StyleFormatError(f"tensor {key!r} is of shape {tuple(tensor.shape)}, "
-                                   f"expected {tuple(wanted[key].shape)}.")
+            raise StyleFormatError(
+                f"tensor {key!r} is of shape {tuple(tensor.shape)}, expected {tuple(wanted[key].shape)}."
+            )
     return {key: tensor.float().reshape(wanted[key].shape) for key, tensor in ours.items()}
 
 

@@ -68,9 +68,7 @@ class Generator(nn.Module):
         self.blocks = nn.Sequential(*(ResidualBlock(inner, use_scse=use_scse) for _ in range(num_blocks)))
         self.cam = CamHead(nn.Linear(inner, 1), nn.Linear(inner, 1))
         self.head = AdaptiveHead(inner, pooled_size=head_size, map_size=image_size_px // DOWN_SAMPLING)
-        self.adaptive_blocks = nn.ModuleList(
-            AdaptiveResidualBlock(inner, use_scse=use_scse) for _ in range(num_blocks)
-        )
+        self.adaptive_blocks = nn.ModuleList(AdaptiveResidualBlock(inner, use_scse=use_scse) for _ in range(num_blocks))
         self.up = _up_layers(base_channels, is_transposed)
         self.mask_branch: MaskBranch | None = None
         num_drawn = 1

@@ -64,8 +64,10 @@ def find_style(path_or_name: str | os.PathLike[str]) -> Path:
     if path.exists():
         return path
     names = ", ".join(sorted(known)) or "none"
-    raise StyleNotFoundError(f"no style {str(path_or_name)!r}: there is no such file, and the known names are: "
-                             f"{names}. More are found in the folder that {USER_FOLDER_VARIABLE} names.")
+    raise StyleNotFoundError(
+        f"no style {str(path_or_name)!r}: there is no such file, and the known names are: "
+        f"{names}. More are found in the folder that {USER_FOLDER_VARIABLE} names."
+    )
 
 
 def list_styles() -> list[StyleInfo]:

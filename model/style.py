@@ -93,13 +93,18 @@ class Style:
         write_atomically(path, self._to_bytes(dtype))
 
     def _to_bytes(self, dtype: torch.dtype) -> bytes:
-        tensors = {key: tensor.detach().to("cpu", dtype).contiguous()
-                   for key, tensor in self.generator.state_dict().items()}
+        tensors = {
+            key: tensor.detach().to("cpu", dtype).contiguous() for key, tensor in self.generator.state_dict().items()
+        }
         for key, tensor in tensors.items():
             if not tensor.isfinite().all():
                 raise StyleFormatError(f"style {self.name!r}: {key!r} has weights that are not finite in {dtype}.")
-        header = {"format": _FORMAT, "name": self.name, "config": dataclasses.asdict(self.config),
-                  "card": {**dataclasses.asdict(self.card), "metrics": dict(self.card.metrics)}}
+        header = {
+            "format": _FORMAT,
+            "name": self.name,
+            "config": dataclasses.asdict(self.config),
+            "card": {**dataclasses.asdict(self.card), "metrics": dict(self.card.metrics)},
+        }
         # One header key only: safetensors writes several in no fixed order, and equal styles have equal files.
         return safetensors.torch.save(tensors, {_HEADER_KEY: json.dumps(header, sort_keys=True)})
 
@@ -188,8 +193,11 @@ def _parse_header(header: Mapping[str, Any], fallback_name: str) -> StyleHeader:
 def _check_crop_size(card: StyleCard, config: GeneratorConfig) -> None:
     is_fitting = config.head_size is not None or card.crop_size_px == config.image_size_px
     if not is_fitting or card.crop_size_px % DOWN_SAMPLING:
-        raise ValueError(f"crop_size_px is {card.crop_size_px}; this generator takes " + (
-            f"{config.image_size_px}" if config.head_size is None else f"multiples of {DOWN_SAMPLING}") + ".")
+        raise ValueError(
+            f"crop_size_px is {card.crop_size_px}; this generator takes "
+            + (f"{config.image_size_px}" if config.head_size is None else f"multiples of {DOWN_SAMPLING}")
+            + "."
+        )
 
 
 def _check_tensors(path: Path, tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
@@ -198,8 +206,10 @@ def _check_tensors(path: Path, tensors: Mapping[str, Tensor], wanted: Mapping[st
         raise _format_error(path, f"{len(different)} tensors missing or left over, the first is {different[0]!r}")
     for key, tensor in tensors.items():
         if tensor.shape != wanted[key].shape:
-            raise _format_error(path, f"tensor {key!r} is of shape {tuple(tensor.shape)}, its configuration "
-                                      f"says {tuple(wanted[key].shape)}")
+            raise _format_error(
+                path,
+                f"tensor {key!r} is of shape {tuple(tensor.shape)}, its configuration says {tuple(wanted[key].shape)}",
+            )
         if not tensor.is_floating_point() or not tensor.isfinite().all():
             raise _format_error(path, f"tensor {key!r} holds something else than finite numbers")
 

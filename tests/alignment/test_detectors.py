@@ -109,12 +109,16 @@ def test_a_grey_frame_shows_its_face_too(detector: FaceDetector, astronaut: Fram
     assert iou(face.box_xyxy[None], ASTRONAUT_BOX[None])[0, 0] > 0.7
 
 
-@pytest.mark.parametrize("make", [
-    lambda: np.zeros((240, 320, 3), np.uint8),
-    lambda: np.full((240, 320, 3), 255, np.uint8),
-    lambda: np.random.default_rng(1).integers(0, 256, (240, 320, 3), np.uint8),
-    lambda: np.asarray(np.tile(np.arange(320) % 256, (240, 1))[..., None].repeat(3, 2), np.uint8),
-], ids=["black", "white", "noise", "ramp"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: np.zeros((240, 320, 3), np.uint8),
+        lambda: np.full((240, 320, 3), 255, np.uint8),
+        lambda: np.random.default_rng(1).integers(0, 256, (240, 320, 3), np.uint8),
+        lambda: np.asarray(np.tile(np.arange(320) % 256, (240, 1))[..., None].repeat(3, 2), np.uint8),
+    ],
+    ids=["black", "white", "noise", "ramp"],
+)
 def test_where_nobody_is_nobody_is_found(detector: FaceDetector, make: Callable[[], Frame]) -> None:
     assert detector.detect(make()) == []
 

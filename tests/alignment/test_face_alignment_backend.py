@@ -34,9 +34,7 @@ class FakeSfd:
 
 @pytest.fixture
 def sfd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SfdDetector:
-    monkeypatch.setattr(
-        face_alignment_backend, "_import_detection", lambda name: SimpleNamespace(SFDDetector=FakeSfd)
-    )
+    monkeypatch.setattr(face_alignment_backend, "_import_detection", lambda name: SimpleNamespace(SFDDetector=FakeSfd))
     (tmp_path / "s3fd.pth").write_bytes(b"")
     return SfdDetector(tmp_path / "s3fd.pth")
 

@@ -36,7 +36,11 @@ def test_a_moving_face_is_one_track() -> None:
     np.testing.assert_allclose(track.scores, 0.9)
     assert not track.is_bridged.any()
     assert [a.dtype for a in (track.frames, track.landmarks, track.boxes, track.scores, track.is_bridged)] == [
-        np.int64, np.float32, np.float32, np.float32, np.bool_,
+        np.int64,
+        np.float32,
+        np.float32,
+        np.float32,
+        np.bool_,
     ]
 
 

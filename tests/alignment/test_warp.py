@@ -109,9 +109,7 @@ def test_a_shrunk_crop_moves_smoothly_with_its_face() -> None:
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(60, 80), (60, 80, 3), (60, 80, 4)])
 @pytest.mark.parametrize("scale", [0.4, 1.3])
-def test_the_type_and_the_channels_of_the_picture_are_kept(
-    dtype: type, shape: tuple[int, ...], scale: float
-) -> None:
+def test_the_type_and_the_channels_of_the_picture_are_kept(dtype: type, shape: tuple[int, ...], scale: float) -> None:
     value = 60000 if dtype is np.uint16 else 200
     crop = warp_crop(np.full(shape, value, dtype), similarity(scale, 10.0), 24)
     assert crop.dtype == dtype

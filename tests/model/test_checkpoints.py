@@ -66,14 +66,17 @@ def test_the_card_says_where_the_weights_come_from_and_how_to_crop(tmp_path):
     assert (official.card.template, official.card.crop_size_px) == ("head", 32)
 
 
-@pytest.mark.parametrize(("side", "image_size_px", "wanted"), [
-    (1, None, (256, 1)),
-    (4, None, (256, 4)),
-    (32, None, (256, 32)),
-    (64, None, (256, None)),
-    (128, None, (512, None)),
-    (32, 128, (128, None)),
-])
+@pytest.mark.parametrize(
+    ("side", "image_size_px", "wanted"),
+    [
+        (1, None, (256, 1)),
+        (4, None, (256, 4)),
+        (32, None, (256, 32)),
+        (64, None, (256, None)),
+        (128, None, (512, None)),
+        (32, 128, (128, None)),
+    ],
+)
 def test_the_head_and_the_picture_size_of_enhanced_checkpoints_are_told_by_its_inputs(side, image_size_px, wanted):
     state = foreign_state()
     state["FC.0.weight"] = torch.zeros(32, 32 * side * side)
@@ -86,16 +89,24 @@ def test_transposed_convolutions_are_recognised_and_computed(tmp_path):
     state = foreign_state("g_seed_att3_input_se")
     renumber = {"UpBlock2.": {2: 0, 3: 1, 7: 3, 8: 4, 11: 7}, "UpBlock_attention.": {4: 2, 5: 3, 9: 5, 10: 6, 12: 8}}
     for prefix, numbers in renumber.items():
-        moved = {key: state.pop(key) for key in list(state)
-                 if key.startswith(prefix) and int(key.split(".")[1]) in numbers}
+        moved = {
+            key: state.pop(key) for key in list(state) if key.startswith(prefix) and int(key.split(".")[1]) in numbers
+        }
         for key, tensor in moved.items():
             _, number, leaf = key.split(".")
             is_conv = tensor.ndim == 4 and tensor.shape[2] == 3
             state[f"{prefix}{numbers[int(number)]}.{leaf}"] = tensor.transpose(0, 1) if is_conv else tensor
     style = import_checkpoint(written(tmp_path, {"genA2B": state}))
     assert style.config == GeneratorConfig(
-        base_channels=8, num_blocks=2, head_size=1, use_scse=True, num_masks=3, has_input_candidate=True,
-        mixes_colours=True, up_sampling="transposed")
+        base_channels=8,
+        num_blocks=2,
+        head_size=1,
+        use_scse=True,
+        num_masks=3,
+        has_input_candidate=True,
+        mixes_colours=True,
+        up_sampling="transposed",
+    )
     assert torch.equal(style.generator.up[1].conv.weight, state["UpBlock2.3.weight"])
     assert style.generator(torch.zeros(1, 3, 32, 32)).image.shape == (1, 3, 32, 32)
 
@@ -120,8 +131,9 @@ def test_a_checkpoint_with_a_foreign_tensor_or_shape_is_refused(tmp_path):
 
 def test_a_checkpoint_without_a_generator_says_what_it_holds(tmp_path):
     path = written(tmp_path, {"state_dict": {}, "epoch": 3})
-    with pytest.raises(StyleFormatError, match="no U-GAT-IT generator under genA2B_ema or genA2B; the file holds: "
-                                               "epoch, state_dict"):
+    with pytest.raises(
+        StyleFormatError, match="no U-GAT-IT generator under genA2B_ema or genA2B; the file holds: epoch, state_dict"
+    ):
         import_checkpoint(path)
     with pytest.raises(StyleFormatError, match="under genA2B_ema; the file holds: genA2B"):
         import_checkpoint(written(tmp_path, {"genA2B": foreign_state()}), "genA2B_ema")
@@ -147,7 +159,7 @@ def test_a_checkpoint_that_would_run_code_is_refused_and_runs_none(tmp_path, mon
 
 def test_damaged_and_foreign_files_are_refused(tmp_path):
     whole = written(tmp_path, {"genA2B": foreign_state()}).read_bytes()
-    for content in (b"", b"text", whole[:100], whole[:len(whole) // 2], whole[:-1], b"PK\x03\x04" + whole[:50]):
+    for content in (b"", b"text", whole[:100], whole[: len(whole) // 2], whole[:-1], b"PK\x03\x04" + whole[:50]):
         path = tmp_path / "damaged.pt"
         path.write_bytes(content)
         with pytest.raises(StyleFormatError, match=r"cannot import '.*damaged.pt'"):

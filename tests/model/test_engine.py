@@ -30,7 +30,7 @@ def test_an_engine_gives_what_the_generator_gives(engine):
 def test_the_result_for_a_crop_does_not_depend_on_the_others(engine):
     crops = random_crops(5)
     together = engine(crops)
-    assert all(torch.equal(together[i:i + 1], engine(crops[i:i + 1])) for i in range(5))
+    assert all(torch.equal(together[i : i + 1], engine(crops[i : i + 1])) for i in range(5))
 
 
 def test_any_number_of_crops_comes_back_as_float32_without_gradients(engine):
@@ -135,8 +135,9 @@ def test_a_cpu_without_amx_computes_in_fp32(monkeypatch):
     assert choose_precisions("auto", CPU) == ("fp32",)
 
 
-@pytest.mark.parametrize(("has_cuda", "has_mps", "wanted"),
-                         [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")])
+@pytest.mark.parametrize(
+    ("has_cuda", "has_mps", "wanted"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")]
+)
 def test_auto_takes_cuda_then_mps_then_cpu(monkeypatch, has_cuda, has_mps, wanted):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: has_cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: has_mps)

@@ -106,15 +106,18 @@ def test_the_light_generator_of_32_channels_has_2_657_157_parameters():
     assert list(counts) == ["down", "blocks", "cam", "head", "adaptive_blocks", "up", "draw"]
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"base_channels": 0}, "base_channels is 0; it must be from 1"),
-    ({"num_blocks": 1000}, "num_blocks is 1000"),
-    ({"image_size_px": 30}, "image_size_px is 30; use a multiple of 4"),
-    ({"head_size": 0}, "head_size is 0"),
-    ({"num_masks": 1, "has_input_candidate": True}, "needs at least 2 masks, num_masks is 1"),
-    ({"mixes_colours": True}, "mixes_colours is True"),
-    ({"up_sampling": "bilinear"}, "up_sampling is 'bilinear'; use 'nearest' or 'transposed'"),
-])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"base_channels": 0}, "base_channels is 0; it must be from 1"),
+        ({"num_blocks": 1000}, "num_blocks is 1000"),
+        ({"image_size_px": 30}, "image_size_px is 30; use a multiple of 4"),
+        ({"head_size": 0}, "head_size is 0"),
+        ({"num_masks": 1, "has_input_candidate": True}, "needs at least 2 masks, num_masks is 1"),
+        ({"mixes_colours": True}, "mixes_colours is True"),
+        ({"up_sampling": "bilinear"}, "up_sampling is 'bilinear'; use 'nearest' or 'transposed'"),
+    ],
+)
 def test_a_configuration_that_cannot_be_built_is_refused_with_its_value(changes, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(tiny_config(), **changes)

@@ -41,8 +41,9 @@ def test_views_and_half_precision_are_fine():
     assert to_pictures(to_tensor(pictures).half()).shape == pictures.shape
 
 
-@pytest.mark.parametrize("bad", [np.zeros((4, 4, 3), np.uint8), np.zeros((1, 4, 4, 4), np.uint8),
-                                 np.zeros((1, 4, 4, 3), np.float32)])
+@pytest.mark.parametrize(
+    "bad", [np.zeros((4, 4, 3), np.uint8), np.zeros((1, 4, 4, 4), np.uint8), np.zeros((1, 4, 4, 3), np.float32)]
+)
 def test_other_arrays_are_refused_with_their_type_and_shape(bad):
     with pytest.raises(ValueError, match=rf"{bad.dtype} of shape \({bad.shape[0]}, "):
         to_pictures(to_tensor(bad))

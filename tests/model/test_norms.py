@@ -9,8 +9,10 @@ from model.norms import AdaptiveLayerInstanceNorm, InstanceNorm, LayerInstanceNo
 
 def textbook_lin(x, rho, gamma, beta):
     """Equation 1 of the paper, written out with torch.var's unbiased default."""
+
     def standardise(dims):
         return (x - x.mean(dims, keepdim=True)) / torch.sqrt(x.var(dims, keepdim=True) + 1e-5)
+
     rho = rho[:, None, None]
     return (rho * standardise((2, 3)) + (1 - rho) * standardise((1, 2, 3))) * gamma + beta
 
@@ -40,8 +42,8 @@ def test_gradients_agree_with_finite_differences(kind):
     names, parameters = zip(*norm.named_parameters(), strict=True)
 
     def call(*values):
-        weights = dict(zip(names, values[:len(names)], strict=True))
-        return torch.func.functional_call(norm, weights, values[len(names):])
+        weights = dict(zip(names, values[: len(names)], strict=True))
+        return torch.func.functional_call(norm, weights, values[len(names) :])
 
     assert torch.autograd.gradcheck(call, (*parameters, *inputs))
 

@@ -62,8 +62,7 @@ def test_a_generator_gives_the_recorded_outputs(name):
         generator.train(call["mode"] == "train")
         with torch.no_grad():
             image, cam_logits, heatmap, attention = generator(**_renamed(fixture.arguments(call)))
-        fixture.check_call(call, {"out": image, "cam_logit": cam_logits, "heatmap": heatmap,
-                                  "attention": attention})
+        fixture.check_call(call, {"out": image, "cam_logit": cam_logits, "heatmap": heatmap, "attention": attention})
 
 
 @pytest.mark.parametrize("name", fixture_names("g_*"))
@@ -101,9 +100,14 @@ def test_adalin_and_lin_give_the_recorded_values_and_gradients(name, memory_form
     got = _values_and_gradients("adalin", adaptive, x, given["upstream"], gamma, beta)
     got |= _values_and_gradients("lin", plain, x, given["upstream"])
 
-    got |= {"adalin.grad_gamma": gamma.grad, "adalin.grad_beta": beta.grad,
-            "adalin.grad_rho": adaptive.rho.grad, "lin.grad_rho": plain.rho.grad,
-            "lin.grad_gamma": plain.weight.grad, "lin.grad_beta": plain.bias.grad}
+    got |= {
+        "adalin.grad_gamma": gamma.grad,
+        "adalin.grad_beta": beta.grad,
+        "adalin.grad_rho": adaptive.rho.grad,
+        "lin.grad_rho": plain.rho.grad,
+        "lin.grad_gamma": plain.weight.grad,
+        "lin.grad_beta": plain.bias.grad,
+    }
     for key, tensor in got.items():
         fixture.check(key, tensor.reshape(fixture.tensors[key].shape), fixture.tolerance(key))
 

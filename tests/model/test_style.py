@@ -12,8 +12,15 @@ from safetensors.torch import load_file, save_file
 from model import Style, StyleCard, StyleFormatError, load_style
 from tests.model.networks import random_crops, tiny_style
 
-CARD = StyleCard(description="Flat tones, inked", template="tight", crop_size_px=32, mask_group="face",
-                 licence="CC0-1.0", provenance="a recipe", metrics={"ssim": 0.5})
+CARD = StyleCard(
+    description="Flat tones, inked",
+    template="tight",
+    crop_size_px=32,
+    mask_group="face",
+    licence="CC0-1.0",
+    provenance="a recipe",
+    metrics={"ssim": 0.5},
+)
 
 
 def saved(tmp_path, style: Style | None = None, name: str = "tiny.safetensors", **options):
@@ -91,7 +98,7 @@ def test_another_suffix_is_refused(tmp_path):
 def test_a_truncated_file_is_refused_with_its_name_and_the_next_step(tmp_path):
     path = saved(tmp_path)
     for share in (0.0, 0.001, 0.5, 0.999):
-        path.write_bytes(path.read_bytes()[:int(share * path.stat().st_size)] if share else b"")
+        path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)] if share else b"")
         with pytest.raises(StyleFormatError, match=r"tiny.safetensors' is not a usable style file.*styles import"):
             load_style(path)
         path = saved(tmp_path)
@@ -123,14 +130,17 @@ def test_a_card_with_unknown_fields_loads_but_a_configuration_with_them_does_not
         load_style(path)
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    (lambda h: h["config"].update(num_blocks=2), "missing or left over"),
-    (lambda h: h["config"].update(head_size=2), r"'head.hidden1.weight' is of shape \(32, 32\), .* \(32, 128\)"),
-    (lambda h: h["config"].update(base_channels=10**9), "base_channels is 1000000000"),
-    (lambda h: h["config"].update(base_channels="8"), "header is not understood"),
-    (lambda h: h["card"].update(crop_size_px=30), "crop_size_px is 30; this generator takes multiples of 4"),
-    (lambda h: h.pop("card"), "header is not understood"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda h: h["config"].update(num_blocks=2), "missing or left over"),
+        (lambda h: h["config"].update(head_size=2), r"'head.hidden1.weight' is of shape \(32, 32\), .* \(32, 128\)"),
+        (lambda h: h["config"].update(base_channels=10**9), "base_channels is 1000000000"),
+        (lambda h: h["config"].update(base_channels="8"), "header is not understood"),
+        (lambda h: h["card"].update(crop_size_px=30), "crop_size_px is 30; this generator takes multiples of 4"),
+        (lambda h: h.pop("card"), "header is not understood"),
+    ],
+)
 def test_a_header_that_does_not_fit_the_weights_is_refused(tmp_path, change, message):
     path = rewritten(saved(tmp_path), change)
     with pytest.raises(StyleFormatError, match=message):

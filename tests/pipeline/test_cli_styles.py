@@ -55,7 +55,7 @@ def test_list_shows_names_and_architectures(built_in):
 
 
 def test_list_as_json_is_one_object(built_in):
-    record, = run_json("list")["styles"]
+    (record,) = run_json("list")["styles"]
     assert record["name"] == "ink"
     assert record["built_in"] is True
     assert record["parameters"] == sum(p.numel() for p in tiny_style().generator.parameters())
@@ -86,11 +86,27 @@ def test_show_of_an_unknown_style_raises_the_rooms_error(built_in):
 
 def test_import_writes_a_style_with_the_given_card(checkpoint, tmp_path):
     target = tmp_path / "new.safetensors"
-    output = run("import", checkpoint, "-o", target, "--name", "Selfie", "--description", "Big eyes",
-                 "--template", "head", "--licence", "CC0-1.0").output
+    output = run(
+        "import",
+        checkpoint,
+        "-o",
+        target,
+        "--name",
+        "Selfie",
+        "--description",
+        "Big eyes",
+        "--template",
+        "head",
+        "--licence",
+        "CC0-1.0",
+    ).output
     style = load_style(target)
     assert (style.name, style.card.description, style.card.template, style.card.licence) == (
-        "Selfie", "Big eyes", "head", "CC0-1.0")
+        "Selfie",
+        "Big eyes",
+        "head",
+        "CC0-1.0",
+    )
     assert "selfie.pt" in style.card.provenance
     assert "8 base channels, 2 blocks, light head of 1" in output
 

@@ -76,8 +76,10 @@ def write_data(root: Path, num_portraits: int = 2, num_faces: int = 3) -> Path:
             mesh[list(MESH_INDICES)] = (landmarks + 0.5) / (400, 300)
             meshes[f"n{i}/landmarks"] = mesh
             five = ((five_points(landmarks) + 0.5) / (400, 300)).tolist()
-            faces = [{"box_xywh": [0.0, 0.0, 0.1, 0.1], "points": [[0.05, 0.05]] * 5, "score": 0.9},
-                     {"box_xywh": [0.35, 0.2, 0.3, 0.6], "points": five, "score": 0.8}]
+            faces = [
+                {"box_xywh": [0.0, 0.0, 0.1, 0.1], "points": [[0.05, 0.05]] * 5, "score": 0.9},
+                {"box_xywh": [0.35, 0.2, 0.3, 0.6], "points": five, "score": 0.8},
+            ]
             notes[f"n{i}"] = faces if group == "portraits" else {"faces": faces, "size_px": 400}
         np.savez(root / group / "landmarks478.npz", **meshes)
         (root / group / "faces.json").write_text(json.dumps(notes), encoding="utf-8")
@@ -160,8 +162,12 @@ def test_a_held_out_picture_at_another_size_is_not_trained_on() -> None:
     # Given a face, the same at half the size, and another
     picture = np.asarray(cv2.resize(skimage.data.astronaut()[:220, 100:340], (240, 220)), np.uint8)
     face = made_up_face("faces/a", picture)
-    half = replace(face, name="faces/c", picture=cv2.resize(picture, (120, 110), interpolation=cv2.INTER_AREA),
-                   landmarks=(face.landmarks + 0.5) / 2 - 0.5)
+    half = replace(
+        face,
+        name="faces/c",
+        picture=cv2.resize(picture, (120, 110), interpolation=cv2.INTER_AREA),
+        landmarks=(face.landmarks + 0.5) / 2 - 0.5,
+    )
     other = made_up_face("faces/b")
     # When one of the two sizes is held out
     training, held = split_faces([face, half, other], 0, 1)
@@ -302,8 +308,21 @@ def test_exported_weights_give_the_trained_network_again(tmp_path: Path) -> None
 
 
 def test_the_command_trains_exports_and_measures(tmp_path: Path) -> None:
-    arguments = [str(write_data(tmp_path / "data")), "-o", str(tmp_path / "run"), "--steps", "2", "--batch-size", "2",
-                 "--hold-portraits", "1", "--hold-faces", "1", "--presence-regions", "2"]
+    arguments = [
+        str(write_data(tmp_path / "data")),
+        "-o",
+        str(tmp_path / "run"),
+        "--steps",
+        "2",
+        "--batch-size",
+        "2",
+        "--hold-portraits",
+        "1",
+        "--hold-faces",
+        "1",
+        "--presence-regions",
+        "2",
+    ]
     result = CliRunner().invoke(main, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     figures = json.loads((tmp_path / "run" / "figures.json").read_text(encoding="utf-8"))

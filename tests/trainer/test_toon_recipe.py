@@ -56,8 +56,13 @@ def fake_landmarks(openness: float = 1.0) -> np.ndarray:
 def fake_labels() -> np.ndarray:
     """Part labels: clothes, hair, neck, face, lips as ellipses one over the other."""
     parts = np.zeros((512, 512), np.uint8)
-    for centre, axes, part in (((240, 460), (200, 220), 16), ((227, 100), (75, 90), 17), ((227, 200), (34, 60), 14),
-                               ((227, 125), (50, 70), 1), ((227, 163), (20, 8), 12)):
+    for centre, axes, part in (
+        ((240, 460), (200, 220), 16),
+        ((227, 100), (75, 90), 17),
+        ((227, 200), (34, 60), 14),
+        ((227, 125), (50, 70), 1),
+        ((227, 163), (20, 8), 12),
+    ):
         cv2.ellipse(parts, centre, axes, 0, 0, 360, (part,), -1)
     return parts
 
@@ -94,7 +99,7 @@ def write_dataset(root: Path, count: int = 3) -> None:
 def test_the_canvas_is_the_inference_crop_with_a_margin(sitter: data.Sitter) -> None:
     to_crop = source_to_crop(fake_landmarks(), HEAD, data.CROP_PX)
     crop = cv2.warpAffine(astronaut(), to_crop, (data.CROP_PX, data.CROP_PX))
-    inner = sitter.picture[data.MARGIN_PX:-data.MARGIN_PX, data.MARGIN_PX:-data.MARGIN_PX]
+    inner = sitter.picture[data.MARGIN_PX : -data.MARGIN_PX, data.MARGIN_PX : -data.MARGIN_PX]
     assert sitter.picture.shape == (data.CANVAS_PX, data.CANVAS_PX, 3)
     assert np.abs(inner[100:200, 80:180].astype(int) - crop[100:200, 80:180]).mean() < 3
 
@@ -142,8 +147,11 @@ def test_tones_step_softly_between_their_values() -> None:
 
 def test_a_stroke_is_as_wide_as_it_says() -> None:
     canvas = brush.Canvas(np.zeros((40, 40, 3), np.float32))
-    canvas.stroke(np.array([[5.0, 20.0], [20.0, 20.0], [35.0, 20.0]], np.float32), np.full(30, 6.0, np.float32),
-                  np.ones(3, np.float32))
+    canvas.stroke(
+        np.array([[5.0, 20.0], [20.0, 20.0], [35.0, 20.0]], np.float32),
+        np.full(30, 6.0, np.float32),
+        np.ones(3, np.float32),
+    )
     assert canvas.rgb[:, 20, 0].sum() == pytest.approx(7.0, abs=0.5)  # cv2 adds half a pixel to each edge
 
 
@@ -202,7 +210,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[data.Fac
 def tiny_config() -> training.TrainingConfig:
     return training.TrainingConfig(
         generator=GeneratorConfig(base_channels=4, num_blocks=1, image_size_px=64, head_size=1),
-        stages=(training.Stage(2, 32, 2), training.Stage(4, 64, 1)), adversarial_from=2)
+        stages=(training.Stage(2, 32, 2), training.Stage(4, 64, 1)),
+        adversarial_from=2,
+    )
 
 
 def test_a_resumed_training_ends_with_the_same_weights(cache: tuple[Path, list[data.Face]], tmp_path: Path) -> None:

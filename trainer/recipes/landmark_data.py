@@ -122,8 +122,9 @@ def _read_face(folder: Path, name: str, mesh: Points, notes: Any) -> LabelledFac
     landmarks = (mesh[np.array(MESH_INDICES)] * size - 0.5).astype(np.float32)
     boxes, is_box_of_face = _boxes(notes if isinstance(notes, list) else notes["faces"], size, landmarks)
     nearby = _nearby(folder / "parsing" / f"{name}.png")
-    return LabelledFace(f"{folder.name}/{name}", np.ascontiguousarray(bgr[..., ::-1]), landmarks, boxes,
-                        is_box_of_face, nearby)
+    return LabelledFace(
+        f"{folder.name}/{name}", np.ascontiguousarray(bgr[..., ::-1]), landmarks, boxes, is_box_of_face, nearby
+    )
 
 
 def _boxes(notes: Sequence[dict[str, Any]], size: Points, landmarks: Points) -> tuple[Points, bool]:
@@ -163,8 +164,13 @@ def _shrink(face: LabelledFace) -> LabelledFace:
         return np.asarray((points - (x1, y1) + 0.5) * factors - 0.5, np.float32)
 
     boxes = move(face.boxes_xyxy.reshape(-1, 2)).reshape(-1, 4)
-    return replace(face, picture=np.asarray(picture, np.uint8), landmarks=move(face.landmarks), boxes_xyxy=boxes,
-                   nearby=move(face.nearby))
+    return replace(
+        face,
+        picture=np.asarray(picture, np.uint8),
+        landmarks=move(face.landmarks),
+        boxes_xyxy=boxes,
+        nearby=move(face.nearby),
+    )
 
 
 def held_out_names(names: Iterable[str], num_portraits: int = 20, num_faces: int = 100) -> frozenset[str]:
@@ -175,8 +181,9 @@ def held_out_names(names: Iterable[str], num_portraits: int = 20, num_faces: int
     return frozenset(portraits[:num_portraits] + faces[:num_faces])
 
 
-def split_faces(faces: Sequence[LabelledFace], num_portraits: int = 20,
-                num_faces: int = 100) -> tuple[list[LabelledFace], list[LabelledFace]]:
+def split_faces(
+    faces: Sequence[LabelledFace], num_portraits: int = 20, num_faces: int = 100
+) -> tuple[list[LabelledFace], list[LabelledFace]]:
     """Hold the faces of `held_out_names` out of training.
 
     A training face whose aligned thumbnail nearly equals a held-out one (the same picture at another size) is left
@@ -192,8 +199,12 @@ def split_faces(faces: Sequence[LabelledFace], num_portraits: int = 20,
         return rest, held
     likeness = _thumbnails(rest) @ _thumbnails(held).T
     training = [face for face, row in zip(rest, likeness, strict=True) if row.max() < _SAME_PICTURE]
-    _logger.info("%d faces to train on, %d held out, %d left out as likenesses of those.", len(training), len(held),
-                 len(rest) - len(training))
+    _logger.info(
+        "%d faces to train on, %d held out, %d left out as likenesses of those.",
+        len(training),
+        len(held),
+        len(rest) - len(training),
+    )
     return training, held
 
 

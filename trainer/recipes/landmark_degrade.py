@@ -37,10 +37,10 @@ def occlude(region: Picture, other: Picture, rng: np.random.Generator) -> Pictur
     for _ in range(rng.integers(1, 3)):
         height, width = (int(v) for v in rng.uniform(0.1, 0.45, 2) * size)
         y, x = int(rng.integers(size - height)), int(rng.integers(size - width))
-        patch: Picture | tuple[int, ...] = other[y:y + height, x:x + width]
+        patch: Picture | tuple[int, ...] = other[y : y + height, x : x + width]
         if rng.random() < 0.4:
             patch = tuple(int(v) for v in rng.integers(0, 256, 3))
-        region[y:y + height, x:x + width] = patch
+        region[y : y + height, x : x + width] = patch
     return region
 
 
@@ -81,8 +81,10 @@ def _low_resolution(region: Picture, rng: np.random.Generator) -> Picture:
     size = len(region)
     small = int(rng.uniform(0.2, 0.7) * size)
     up = cv2.INTER_LINEAR if rng.random() < 0.7 else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(cv2.resize(region, (small, small), interpolation=cv2.INTER_AREA), (size, size),
-                                 interpolation=up), np.uint8)
+    return np.asarray(
+        cv2.resize(cv2.resize(region, (small, small), interpolation=cv2.INTER_AREA), (size, size), interpolation=up),
+        np.uint8,
+    )
 
 
 def _noise(region: Picture, rng: np.random.Generator) -> Picture:

@@ -55,8 +55,9 @@ class PresenceFigures:
     """Share of faceless regions at or above each threshold."""
 
 
-def evaluate_landmarks(predictor: Landmarker, faces: Sequence[LabelledFace],
-                       detector: FaceDetector | None = None) -> dict[str, Any]:
+def evaluate_landmarks(
+    predictor: Landmarker, faces: Sequence[LabelledFace], detector: FaceDetector | None = None
+) -> dict[str, Any]:
     """Measure errors per set of pictures and kind of first region, as a JSON-ready dict.
 
     Kinds: `own` looks once, at the region of the true landmarks; `yunet` (boxes stored with the data), `detector` and
@@ -83,8 +84,9 @@ def look_twice(predictor: Landmarker, frame: npt.NDArray[np.uint8], roi: Points)
     return predictor.predict(frame, [roi_from_landmarks(first.landmarks, predictor.roi_size_px)])[0]
 
 
-def evaluate_presence(predictor: Landmarker, faces: Sequence[LabelledFace], count: int = 2000,
-                      seed: int = 1) -> PresenceFigures:
+def evaluate_presence(
+    predictor: Landmarker, faces: Sequence[LabelledFace], count: int = 2000, seed: int = 1
+) -> PresenceFigures:
     """Measure the presence score on `count` regions with a face and as many without, drawn from held-out pictures."""
     size = predictor.roi_size_px
     sampler = RegionSampler(faces, RegionConfig(size_px=size), FACELESS_HELD_OUT)
@@ -103,8 +105,7 @@ def evaluate_presence(predictor: Landmarker, faces: Sequence[LabelledFace], coun
     return PresenceFigures(count, count, round(area, 5), missed, false)
 
 
-def _answers(predictor: Landmarker, face: LabelledFace,
-             detector: FaceDetector | None) -> Iterator[tuple[str, Points]]:
+def _answers(predictor: Landmarker, face: LabelledFace, detector: FaceDetector | None) -> Iterator[tuple[str, Points]]:
     size = predictor.roi_size_px
     own = roi_from_landmarks(face.landmarks, size)
     yield "own", predictor.predict(face.picture, [own])[0].landmarks
@@ -141,5 +142,9 @@ def _errors(landmarks: Points, labels: Points) -> tuple[float, float]:
 
 def _figures(rows: Sequence[tuple[float, float]]) -> ErrorFigures:
     everything, five = np.array(rows).T
-    return ErrorFigures(len(rows), round(float(everything.mean()), 3), round(float(five.mean()), 3),
-                        round(float(np.median(everything)), 3))
+    return ErrorFigures(
+        len(rows),
+        round(float(everything.mean()), 3),
+        round(float(five.mean()), 3),
+        round(float(np.median(everything)), 3),
+    )

@@ -26,8 +26,19 @@ from .landmark_degrade import degrade, occlude
 _Floats = npt.NDArray[np.float64]
 
 _BORDERS = (cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE, cv2.BORDER_REFLECT_101)
-FACELESS_IN_TRAINING = ("coffee", "hubble_deep_field", "retina", "brick", "grass", "gravel", "page", "text", "moon",
-             "immunohistochemistry", "colorwheel")
+FACELESS_IN_TRAINING = (
+    "coffee",
+    "hubble_deep_field",
+    "retina",
+    "brick",
+    "grass",
+    "gravel",
+    "page",
+    "text",
+    "moon",
+    "immunohistochemistry",
+    "colorwheel",
+)
 """Names of scikit-image pictures without a face that regions are cut from."""
 FACELESS_HELD_OUT = ("chelsea", "rocket", "clock")
 """Names of scikit-image pictures without a face that training never sees."""
@@ -62,8 +73,16 @@ class Batch:
 class RegionBatches(IterableDataset[Batch]):
     """Batches numbered from `first`; batch i depends on the seed and i alone, so a resumed run sees the same."""
 
-    def __init__(self, faces: Sequence[LabelledFace], *, batch_size: int, first: int, last: int, seed: int = 0,
-                 config: RegionConfig | None = None) -> None:
+    def __init__(
+        self,
+        faces: Sequence[LabelledFace],
+        *,
+        batch_size: int,
+        first: int,
+        last: int,
+        seed: int = 0,
+        config: RegionConfig | None = None,
+    ) -> None:
         """Draw batches first ... last - 1 of `batch_size` regions from `faces`."""
         super().__init__()
         self.sampler = RegionSampler(faces, config or RegionConfig())
@@ -79,8 +98,9 @@ class RegionBatches(IterableDataset[Batch]):
 class RegionSampler:
     """Draws regions with and without faces."""
 
-    def __init__(self, faces: Sequence[LabelledFace], config: RegionConfig,
-                 faceless: Sequence[str] = FACELESS_IN_TRAINING) -> None:
+    def __init__(
+        self, faces: Sequence[LabelledFace], config: RegionConfig, faceless: Sequence[str] = FACELESS_IN_TRAINING
+    ) -> None:
         """Prepare to draw from `faces` (rare poses and faces more often than their share) and `faceless`."""
         self.faces, self.config = faces, config
         weights = np.array([_weight(face) for face in faces])
@@ -160,8 +180,13 @@ def _weight(face: LabelledFace) -> float:
     height = max(float(np.linalg.norm(five[3:].mean(0) - five[:2].mean(0))), 1e-6)
     lips = face.landmarks[MESH["lips_inner"]]
     mouth_gap = float(np.linalg.norm(lips[5] - lips[15])) / height
-    eye_gap = max(float(np.linalg.norm(eye[4] - eye[12])) for eye in (
-        face.landmarks[MESH["right_eye"]], face.landmarks[MESH["left_eye"]])) / height
+    eye_gap = (
+        max(
+            float(np.linalg.norm(eye[4] - eye[12]))
+            for eye in (face.landmarks[MESH["right_eye"]], face.landmarks[MESH["left_eye"]])
+        )
+        / height
+    )
     is_turned = np.clip((0.85 - float(np.linalg.norm(five[1] - five[0])) / height) / 0.15, 0, 2)
     is_open_mouthed = np.clip((mouth_gap - 0.08) / 0.15, 0, 2.5)
     is_blinking = np.clip((0.12 - eye_gap) / 0.03, 0, 1.5)
@@ -178,8 +203,17 @@ def _about_centre(size: int, angle: float, scale_xy: _Floats, shift: _Floats) ->
 def _warp(picture: Picture, source_to_roi: _Floats | Points, size: int, rng: np.random.Generator) -> Picture:
     border = _BORDERS[rng.integers(3)]
     colour = tuple(float(v) for v in rng.integers(0, 256, 3)) if rng.random() < 0.5 else (0.0, 0.0, 0.0)
-    return np.asarray(cv2.warpAffine(picture, source_to_roi.astype(np.float64), (size, size), flags=cv2.INTER_LINEAR,
-                                     borderMode=border, borderValue=colour), np.uint8)
+    return np.asarray(
+        cv2.warpAffine(
+            picture,
+            source_to_roi.astype(np.float64),
+            (size, size),
+            flags=cv2.INTER_LINEAR,
+            borderMode=border,
+            borderValue=colour,
+        ),
+        np.uint8,
+    )
 
 
 def _cut_square(picture: Picture, centre: _Floats, side: float, size: int, rng: np.random.Generator) -> Picture:
@@ -213,7 +247,7 @@ def _square_off_face(face: LabelledFace, rng: np.random.Generator) -> tuple[_Flo
         return middle + rng.uniform(-0.3, 0.3, 2) * extent, extent * rng.uniform(0.15, 0.4)
     else:
         centre = rng.uniform((0, 0), (width, height))
-    boxes = np.concatenate([np.concatenate([low, high])[None], face.boxes_xyxy[1 if face.is_box_of_face else 0:]])
+    boxes = np.concatenate([np.concatenate([low, high])[None], face.boxes_xyxy[1 if face.is_box_of_face else 0 :]])
     return None if _largest_share(centre, side, boxes) > 0.35 else (np.asarray(centre), side)
 
 
@@ -235,5 +269,3 @@ def _texture(size: int, rng: np.random.Generator) -> Picture:
     cells = size if kind == 2 else int(rng.integers(2, 24))
     coarse = np.clip(rng.normal(base, rng.uniform(5, 80), (cells, cells, 3)), 0, 255).astype(np.uint8)
     return np.asarray(cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC), np.uint8)
-
-

@@ -139,8 +139,12 @@ class TrainingState:
 
     def save(self, path: Path) -> None:
         """Write a snapshot; a run killed in the middle leaves the one before."""
-        content = {"step": self.step, "network": self.network.state_dict(), "average": self.average.state_dict(),
-                   "optimizer": self.optimizer.state_dict()}
+        content = {
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
         partial = path.with_suffix(".partial")
         with partial.open("wb") as file:
             torch.save(content, file)
@@ -166,8 +170,12 @@ def build_state(config: LandmarkTrainingConfig, network_options: dict[str, Any] 
     return TrainingState(0, network.train(), average.eval(), optimizer)
 
 
-def train_landmarks(faces: Sequence[LabelledFace], run_dir: Path, config: LandmarkTrainingConfig,
-                    network_options: dict[str, Any] | None = None) -> LandmarkNet:
+def train_landmarks(
+    faces: Sequence[LabelledFace],
+    run_dir: Path,
+    config: LandmarkTrainingConfig,
+    network_options: dict[str, Any] | None = None,
+) -> LandmarkNet:
     """Train from scratch, or from the snapshot in `run_dir`, to the last step.
 
     Args:
@@ -191,8 +199,14 @@ def train_landmarks(faces: Sequence[LabelledFace], run_dir: Path, config: Landma
         _logger.info("Resumed at step %d.", state.step)
 
     # Fetch, step, average, tick.
-    batches = RegionBatches(faces, batch_size=config.batch_size, first=state.step, last=config.steps,
-                            seed=config.seed, config=config.regions)
+    batches = RegionBatches(
+        faces,
+        batch_size=config.batch_size,
+        first=state.step,
+        last=config.steps,
+        seed=config.seed,
+        config=config.regions,
+    )
     start, sums = time.monotonic(), dict.fromkeys(("landmarks", "five", "presence", "total"), 0.0)
     for batch in DataLoader(batches, batch_size=None):
         for name, value in _step(state, batch, config).items():
@@ -238,7 +252,14 @@ def _log(run_dir: Path, step: int, sums: dict[str, float], secs: float, config: 
     count = (step - 1) % config.snapshot_steps + 1
     means = {name: round(value / count, 5) for name, value in sums.items()}
     ms = 1000 * secs / (count * config.batch_size)
-    _logger.info("Step %d of %d: landmarks %.4f, five %.4f, presence %.4f, %.2f ms per region.", step, config.steps,
-                 means["landmarks"], means["five"], means["presence"], ms)
+    _logger.info(
+        "Step %d of %d: landmarks %.4f, five %.4f, presence %.4f, %.2f ms per region.",
+        step,
+        config.steps,
+        means["landmarks"],
+        means["five"],
+        means["presence"],
+        ms,
+    )
     with (run_dir / "log.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps({"step": step, "ms_per_region": round(ms, 3), **means}) + "\n")

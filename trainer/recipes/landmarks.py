@@ -40,22 +40,50 @@ _logger = logging.getLogger(__name__)
 
 @click.command()
 @click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("-o", "--output", "run_dir", required=True, type=click.Path(file_okay=False, path_type=Path),
-              help="Run folder: snapshots, log, weights and figures.")
-@click.option("--steps", default=_DEFAULTS.steps, show_default=True, type=click.IntRange(1),
-              help="Optimizer steps; the learning rate's schedule ends with the last.")
-@click.option("--batch-size", default=_DEFAULTS.batch_size, show_default=True, type=click.IntRange(2),
-              help="Regions per step.")
+@click.option(
+    "-o",
+    "--output",
+    "run_dir",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Run folder: snapshots, log, weights and figures.",
+)
+@click.option(
+    "--steps",
+    default=_DEFAULTS.steps,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Optimizer steps; the learning rate's schedule ends with the last.",
+)
+@click.option(
+    "--batch-size", default=_DEFAULTS.batch_size, show_default=True, type=click.IntRange(2), help="Regions per step."
+)
 @click.option("--seed", default=_DEFAULTS.seed, show_default=True, help="Of the first weights and the regions drawn.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="CPU threads.")
-@click.option("--hold-portraits", default=20, show_default=True, type=click.IntRange(1),
-              help="Portraits held out of training.")
-@click.option("--hold-faces", default=100, show_default=True, type=click.IntRange(0),
-              help="Faces held out of training.")
-@click.option("--presence-regions", default=2000, show_default=True, type=click.IntRange(1),
-              help="Regions with and without a face that the presence score is measured on.")
-def main(data: Path, run_dir: Path, steps: int, batch_size: int, seed: int, threads: int, hold_portraits: int,
-         hold_faces: int, presence_regions: int) -> None:
+@click.option(
+    "--hold-portraits", default=20, show_default=True, type=click.IntRange(1), help="Portraits held out of training."
+)
+@click.option(
+    "--hold-faces", default=100, show_default=True, type=click.IntRange(0), help="Faces held out of training."
+)
+@click.option(
+    "--presence-regions",
+    default=2000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Regions with and without a face that the presence score is measured on.",
+)
+def main(
+    data: Path,
+    run_dir: Path,
+    steps: int,
+    batch_size: int,
+    seed: int,
+    threads: int,
+    hold_portraits: int,
+    hold_faces: int,
+    presence_regions: int,
+) -> None:
     """Train the built-in landmark network on DATA, a folder that holds portraits/ and faces/ with their labels."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(threads)

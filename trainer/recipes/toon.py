@@ -34,10 +34,14 @@ from .toon_training import Training, TrainingConfig, train
 log = logging.getLogger(__name__)
 
 SHEET_COLUMNS = 6
-DESCRIPTION = ("A flat comic: few tones per part, coloured ink along the borders, large drawn eyes, calm backgrounds. "
-               "Keeps age, hair, beard, glasses and expression.")
-PROVENANCE = ("Trained by trainer/recipes/toon.py on drawings that rules made of generated portraits: "
-              "faker-js/assets-person-portrait (CC0) and SelfishGene/SFHQ-T2I-dataset (MIT); no real person.")
+DESCRIPTION = (
+    "A flat comic: few tones per part, coloured ink along the borders, large drawn eyes, calm backgrounds. "
+    "Keeps age, hair, beard, glasses and expression."
+)
+PROVENANCE = (
+    "Trained by trainer/recipes/toon.py on drawings that rules made of generated portraits: "
+    "faker-js/assets-person-portrait (CC0) and SelfishGene/SFHQ-T2I-dataset (MIT); no real person."
+)
 
 
 def stylise(generator: Generator, pictures: list[Picture]) -> list[Picture]:
@@ -52,7 +56,7 @@ def write_sheet(generator: Generator, pairs: PairSet, path: Path, count: int = 1
     cut = [pairs.plain(int(i)) for i in chosen]
     outputs = stylise(generator, [photo for photo, _ in cut])
     cells = [np.vstack([photo, output, target]) for (photo, target), output in zip(cut, outputs, strict=True)]
-    rows = [np.hstack(cells[i:i + SHEET_COLUMNS]) for i in range(0, len(cells), SHEET_COLUMNS)]
+    rows = [np.hstack(cells[i : i + SHEET_COLUMNS]) for i in range(0, len(cells), SHEET_COLUMNS)]
     width = rows[0].shape[1]
     sheet = np.vstack([np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows])
     cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
@@ -75,7 +79,8 @@ def score(generator: Generator, pairs: PairSet) -> dict[str, float]:
 
 def _compare(image: Picture, target: Picture) -> tuple[float, float]:
     ssim = structural_similarity(  # type: ignore[no-untyped-call]
-        image, target, channel_axis=2)
+        image, target, channel_axis=2
+    )
     return float(ssim), float(np.abs(image.astype(np.float32) - target).mean() / 255)
 
 
@@ -92,8 +97,15 @@ def _load_average(run: Path, config: TrainingConfig) -> Training:
 
 
 def _run_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option("-o", "--run", "run", type=click.Path(path_type=Path), required=True, metavar="RUN_DIR",
-                        help="Folder of the run: pairs, snapshot, log, previews.")(command)
+    return click.option(
+        "-o",
+        "--run",
+        "run",
+        type=click.Path(path_type=Path),
+        required=True,
+        metavar="RUN_DIR",
+        help="Folder of the run: pairs, snapshot, log, previews.",
+    )(command)
 
 
 _data_argument = click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
@@ -127,8 +139,12 @@ def train_command(data: Path, run: Path) -> None:
     faces, held_out = split_faces(load_faces(data))
     every, held = PairSet(run / "pairs", faces), PairSet(run / "pairs", held_out)
     pairs, judged = every.without_likenesses(held), held.first(HELD_OUT)
-    log.info("%d pairs to train on, %d left out as likenesses of those held out, %d to judge by.", len(pairs),
-             len(every) - len(pairs), len(judged))
+    log.info(
+        "%d pairs to train on, %d left out as likenesses of those held out, %d to judge by.",
+        len(pairs),
+        len(every) - len(pairs),
+        len(judged),
+    )
     train(TrainingConfig(), pairs, run, lambda generator, path: write_sheet(generator, judged, path))
 
 
@@ -152,8 +168,15 @@ def export_command(run: Path, target: Path) -> None:
     config = TrainingConfig()
     training, figures = _load_average(run, config), run / "metrics.json"
     metrics = json.loads(figures.read_text()) if figures.exists() else {}
-    card = StyleCard(description=DESCRIPTION, template="head", crop_size_px=CROP_PX, mask_group="head", licence="MIT",
-                     provenance=f"{PROVENANCE} {training.step} steps.", metrics=metrics)
+    card = StyleCard(
+        description=DESCRIPTION,
+        template="head",
+        crop_size_px=CROP_PX,
+        mask_group="head",
+        licence="MIT",
+        provenance=f"{PROVENANCE} {training.step} steps.",
+        metrics=metrics,
+    )
     style = Style(target.stem, card, config.generator, training.average)
     style.save(target, dtype=torch.float16)
     log.info("Wrote '%s', %.2f MB.", target, target.stat().st_size / 1e6)

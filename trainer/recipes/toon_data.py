@@ -38,8 +38,13 @@ _RUN_LENGTHS = {"portraits": 1, "faces": 10}  # neighbours by name come from one
 _SPARE = 1.15  # held out above HELD_OUT, because some faces turn out to have bad labels
 
 REGIONS: dict[str, tuple[int, ...]] = {
-    "background": (0,), "face": (1, 2, 3, 4, 5, 6, 10, 11, 12, 13), "ear": (7, 8), "neck": (14,),
-    "hair": (17,), "hat": (18,), "cloth": (9, 15, 16),
+    "background": (0,),
+    "face": (1, 2, 3, 4, 5, 6, 10, 11, 12, 13),
+    "ear": (7, 8),
+    "neck": (14,),
+    "hair": (17,),
+    "hat": (18,),
+    "cloth": (9, 15, 16),
 }
 """Base regions of the drawing and the CelebAMask-HQ classes they are made of."""
 DETAILS: dict[str, tuple[int, ...]] = {"glasses": (6,), "lips": (11, 12, 13), "eyes": (4, 5), "earring": (9, 15)}
@@ -91,8 +96,9 @@ def load_faces(data: Path) -> list[Face]:
             with np.load(folder / "landmarks478.npz") as mesh:
                 points = {key.split("/")[0]: mesh[key] for key in mesh.files}
         except OSError as error:
-            raise TrainingDataError(f"no labelled faces in '{folder}': {error}. Give the folder that holds "
-                                    "'portraits' and 'faces'.") from error
+            raise TrainingDataError(
+                f"no labelled faces in '{folder}': {error}. Give the folder that holds 'portraits' and 'faces'."
+            ) from error
         for name in sorted(points):
             if _is_trusted(labels.get(name)):
                 faces.append(Face(split, name, points[name][list(MESH_INDICES)].astype(np.float32)))
@@ -133,8 +139,12 @@ def load_sitter(data: Path, face: Face) -> Sitter:
         raise TrainingDataError(f"picture, label map or person mask of '{face.name}' is missing in '{folder}'.")
     rgb = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.uint8)
     person = cv2.resize(person, (rgb.shape[1], rgb.shape[0]), interpolation=cv2.INTER_LINEAR)
-    return align_sitter(rgb, parts.astype(np.uint8), person.astype(np.float32) / 255,
-                        face.landmarks * np.array([rgb.shape[1], rgb.shape[0]], np.float32))
+    return align_sitter(
+        rgb,
+        parts.astype(np.uint8),
+        person.astype(np.float32) / 255,
+        face.landmarks * np.array([rgb.shape[1], rgb.shape[0]], np.float32),
+    )
 
 
 def align_sitter(picture: Picture, parts: Picture, person: Array, landmarks: Array) -> Sitter:
@@ -170,8 +180,9 @@ def enlarge(field: Any) -> Any:
 
 
 def _warp(image: Any, transform: Array) -> Any:
-    return cv2.warpAffine(image, transform, (CANVAS_PX, CANVAS_PX), flags=cv2.INTER_LINEAR,
-                          borderMode=cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(
+        image, transform, (CANVAS_PX, CANVAS_PX), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
 
 
 def _smooth_for(picture: Picture, transform: Array) -> Picture:

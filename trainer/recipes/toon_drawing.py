@@ -36,9 +36,15 @@ def draw(sitter: Sitter) -> Picture:
     regions = _clean_regions(sitter)
     skin = SkinTones(sitter, lab, regions)
     flesh = skin.paint(lab, sitter)
-    layers = {"background": _background(lab), "cloth": _cloth(lab, regions["cloth"]),
-              "hat": _cloth(lab, regions["hat"]), "hair": _hair(lab, regions["hair"]),
-              "face": flesh, "ear": flesh, "neck": flesh}
+    layers = {
+        "background": _background(lab),
+        "cloth": _cloth(lab, regions["cloth"]),
+        "hat": _cloth(lab, regions["hat"]),
+        "hair": _hair(lab, regions["hair"]),
+        "face": flesh,
+        "ear": flesh,
+        "neck": flesh,
+    }
     large = {name: enlarge(regions[name]) for name in layers}
     owner = np.argmax(np.stack(list(large.values())), axis=0)
     canvas = Canvas(np.zeros_like(flesh))
@@ -116,8 +122,11 @@ def draw_ink(canvas: Canvas, regions: dict[str, Array]) -> None:
         others = np.max(np.delete(fields, index, axis=0), axis=0)
         width = INK_WIDTHS[name] * SCALE * (contrast if name in ("neck", "cloth") else 1.0)
         ink = np.maximum(ink, _border(fields[index] - others, width, name == "background"))
-    around = cv2.resize(cv2.resize(canvas.rgb, None, fx=0.125, fy=0.125, interpolation=cv2.INTER_AREA),
-                        (canvas.size_px, canvas.size_px), interpolation=cv2.INTER_LINEAR)
+    around = cv2.resize(
+        cv2.resize(canvas.rgb, None, fx=0.125, fy=0.125, interpolation=cv2.INTER_AREA),
+        (canvas.size_px, canvas.size_px),
+        interpolation=cv2.INTER_LINEAR,
+    )
     canvas.blend(ink * 0.96, around * 0.16 + vector(0.055, 0.035, 0.05))
 
 

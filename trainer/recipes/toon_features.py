@@ -133,7 +133,7 @@ class _Page:
         colours = self.picture[mask]
         order = np.argsort(colours.sum(1))
         low = int(len(order) * max(share - 0.2, 0))
-        return np.asarray(colours[order[low:int(len(order) * min(share + 0.2, 1)) + 1]].mean(0), np.float32)
+        return np.asarray(colours[order[low : int(len(order) * min(share + 0.2, 1)) + 1]].mean(0), np.float32)
 
     def mean_in(self, field: Array, polygon: Array) -> float:
         """Mean of an enlarged map inside a polygon."""
@@ -217,7 +217,8 @@ def _fill_eye(canvas: Canvas, eye: _Eye, inside: Array, upper: Array, photo_iris
     canvas.fill(iris, colour * 0.36, inside)
     canvas.fill(ellipse(eye.iris, unit_r * 0.84, 1.06), colour, inside)
     glow = coverage(ellipse(eye.iris + vector(0, unit_r * 0.95), unit_r * 0.95), size) * coverage(
-        ellipse(eye.iris, unit_r * 0.80, 1.06), size)
+        ellipse(eye.iris, unit_r * 0.80, 1.06), size
+    )
     canvas.blend(glow * inside, np.clip(colour * 1.5 + 0.10, 0, 1))
     canvas.fill(ellipse(eye.iris, unit_r * 0.42, 1.06), vector(0.05, 0.035, 0.045), inside)
     drop = 0.20 * float(np.ptp(eye.contour[:, 1]))
@@ -327,8 +328,9 @@ def _draw_glasses(page: _Page, lenses: list[_Lens], dark: float) -> None:
         canvas.fill(lens.ring, vector(0.12, 0.11, 0.15), dark * lens.strength)
         middle, width = lens.ring.mean(0), float(np.ptp(lens.ring[:, 0]))
         canvas.fill(_GLEAM * width + middle, vector(1, 1, 1), (0.4 + 0.1 * dark) * lens.strength * clip)
-        canvas.stroke(np.concatenate([lens.ring, lens.ring[:3]]), np.full(120, 0.05 * unit, np.float32), _INK,
-                      lens.strength)
+        canvas.stroke(
+            np.concatenate([lens.ring, lens.ring[:3]]), np.full(120, 0.05 * unit, np.float32), _INK, lens.strength
+        )
     right, left = lenses
     start, end = right.ring[right.ring[:, 0].argmax()], left.ring[left.ring[:, 0].argmin()]
     if end[0] > start[0]:

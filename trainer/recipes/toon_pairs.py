@@ -71,8 +71,13 @@ def _draw_pair(data: Path, cache: Path, face: Face) -> None:
     partial_path = path.with_suffix(f".{os.getpid()}.part")
     with partial_path.open("wb") as file:
         if has_good_labels(sitter):
-            np.savez(file, picture=sitter.picture, drawing=draw(sitter), landmarks=sitter.landmarks,
-                     backdrop=_backdrop(sitter))
+            np.savez(
+                file,
+                picture=sitter.picture,
+                drawing=draw(sitter),
+                landmarks=sitter.landmarks,
+                backdrop=_backdrop(sitter),
+            )
     partial_path.replace(path)
 
 
@@ -153,14 +158,19 @@ class PairSet:
         return _stack([self._augmented(rng, int(i), size_px, window_px or size_px) for i in chosen])
 
     def _augmented(self, rng: np.random.Generator, index: int, size_px: int, window_px: int) -> Batch:
-        to_crop = crop_transform(size_px, scale=float(np.exp(rng.uniform(-0.08, 0.08))),
-                                 turn_deg=float(rng.normal(0, 4)), shift_px=rng.normal(0, 3, 2),
-                                 is_mirrored=bool(rng.random() < 0.5))
+        to_crop = crop_transform(
+            size_px,
+            scale=float(np.exp(rng.uniform(-0.08, 0.08))),
+            turn_deg=float(rng.normal(0, 4)),
+            shift_px=rng.normal(0, 3, 2),
+            is_mirrored=bool(rng.random() < 0.5),
+        )
         if window_px < size_px:
             to_crop[:, 2] -= (size_px - window_px) / 2 + rng.uniform(-0.06, 0.06, 2) * size_px
             size_px = window_px
-        photo, drawing, backdrop = (_cut(canvas[index], to_crop, size_px)
-                                    for canvas in (self.pictures, self.drawings, self.backdrops))
+        photo, drawing, backdrop = (
+            _cut(canvas[index], to_crop, size_px) for canvas in (self.pictures, self.drawings, self.backdrops)
+        )
         if rng.random() < TINTED_SHARE:
             photo, drawing = tint_backdrop(rng, photo, drawing, backdrop.astype(np.float32) / 255)
         photo = weather(rng, photo)
@@ -187,8 +197,9 @@ def _stack(singles: Sequence[Batch]) -> Batch:
     return Batch(*(np.concatenate([getattr(single, field.name) for single in singles]) for field in fields(Batch)))
 
 
-def crop_transform(size_px: int, scale: float = 1.0, turn_deg: float = 0.0, shift_px: Array | float = 0.0,
-                   is_mirrored: bool = False) -> Array:
+def crop_transform(
+    size_px: int, scale: float = 1.0, turn_deg: float = 0.0, shift_px: Array | float = 0.0, is_mirrored: bool = False
+) -> Array:
     """Canvas -> crop, 2x3: the inner CROP_PX square scaled to size_px, optionally moved (all in CROP_PX pixels)."""
     factor, angle = scale * size_px / CROP_PX, np.deg2rad(turn_deg)
     linear = factor * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -208,15 +219,22 @@ def _cut(image: Picture, to_crop: Array, size_px: int) -> Picture:
 
 def _focus(points: Array, size_px: int) -> Array:
     mask = np.zeros((size_px, size_px), np.float32)
-    for name, weight, growth in (("lips_outer", 0.7, 1.2), ("nose", 0.2, 1.2), ("right_brow", 0.3, 1.3),
-                                 ("left_brow", 0.3, 1.3), ("right_eye", 1.0, 1.7), ("left_eye", 1.0, 1.7)):
+    for name, weight, growth in (
+        ("lips_outer", 0.7, 1.2),
+        ("nose", 0.2, 1.2),
+        ("right_brow", 0.3, 1.3),
+        ("left_brow", 0.3, 1.3),
+        ("right_eye", 1.0, 1.7),
+        ("left_eye", 1.0, 1.7),
+    ):
         hull = cv2.convexHull(points[MESH[name]].astype(np.float32))[:, 0]
         mask = np.maximum(mask, weight * coverage((hull - hull.mean(0)) * growth + hull.mean(0), size_px))
     return np.asarray(cv2.GaussianBlur(mask, (0, 0), size_px / 128), np.float32)
 
 
-def tint_backdrop(rng: np.random.Generator, photo: Picture, drawing: Picture,
-                  backdrop: Array) -> tuple[Picture, Picture]:
+def tint_backdrop(
+    rng: np.random.Generator, photo: Picture, drawing: Picture, backdrop: Array
+) -> tuple[Picture, Picture]:
     """Give the background of a pair another colour; the sitter stays.
 
     The generator's instance norms see the whole crop: a style that knows only quiet backgrounds turns skin pink before

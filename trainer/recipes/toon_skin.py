@@ -77,8 +77,10 @@ class SkinTones:
         paler = 1 - (chroma / np.maximum(light, 4)) / max(cheek_chroma / max(cheek_light, 4), 0.05)
         darker = 1 - light / max(cheek_light, 4)
         score = 0.75 * darker + 0.8 * np.maximum(paler, 0) - 0.12
-        inside = min(float((score.clip(0, 0.5) * half).sum() / max(float(half.sum()), 1))
-                     for half in split_zone(sitter.landmarks, zone))
+        inside = min(
+            float((score.clip(0, 0.5) * half).sum() / max(float(half.sum()), 1))
+            for half in split_zone(sitter.landmarks, zone)
+        )
         share = smoothstep(0.16, 0.24, enlarge(blur(score * zone, 1.2))) * float(smoothstep(0.07, 0.13, inside))
         strands = masked_blur(lab[..., 0], self.weight + 1e-3, 1.2)
         lows = masked_quantiles(strands, zone * smoothstep(0.2, 0.4, score), (0.3, 0.8))
@@ -90,7 +92,7 @@ class SkinTones:
         painted += share[..., None] * (hair - painted)
 
     def _blush(self, sitter: Sitter) -> Array:
-        yy, xx = np.mgrid[:CANVAS_PX * SCALE, :CANVAS_PX * SCALE].astype(np.float32) / SCALE
+        yy, xx = np.mgrid[: CANVAS_PX * SCALE, : CANVAS_PX * SCALE].astype(np.float32) / SCALE
         glow = np.zeros_like(xx)
         for x, y in cheeks(sitter.landmarks):
             glow += np.exp(-(((xx - x) / 10) ** 2 + ((yy - y) / 7) ** 2))

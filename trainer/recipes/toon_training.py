@@ -54,7 +54,11 @@ class TrainingConfig:
     generator: GeneratorConfig = LIGHT
     """The network that is trained."""
     stages: tuple[Stage, ...] = (
-        Stage(1700, 128, 4), Stage(3700, 256, 1), Stage(13600, 256, 1, window_px=176), Stage(16600, 256, 1))
+        Stage(1700, 128, 4),
+        Stage(3700, 256, 1),
+        Stage(13600, 256, 1, window_px=176),
+        Stage(16600, 256, 1),
+    )
     """Small pictures first: palette and masses are learned there four times faster; then mostly faces in full size."""
     adversarial_from: int = 3000
     """Step at which the discriminator joins."""
@@ -118,10 +122,15 @@ def _critic_layers(base: int) -> nn.ModuleList:
         return nn.utils.parametrizations.spectral_norm(nn.Conv2d(inputs, outputs, 4, stride, 1))
 
     act = nn.LeakyReLU(0.2)
-    return nn.ModuleList([
-        nn.Sequential(conv(6, base, 2), act), nn.Sequential(conv(base, 2 * base, 2), act),
-        nn.Sequential(conv(2 * base, 4 * base, 2), act), nn.Sequential(conv(4 * base, 4 * base, 1), act),
-        conv(4 * base, 1, 1)])
+    return nn.ModuleList(
+        [
+            nn.Sequential(conv(6, base, 2), act),
+            nn.Sequential(conv(base, 2 * base, 2), act),
+            nn.Sequential(conv(2 * base, 4 * base, 2), act),
+            nn.Sequential(conv(4 * base, 4 * base, 1), act),
+            conv(4 * base, 1, 1),
+        ]
+    )
 
 
 def reconstruction_loss(drawn: Tensor, target: Tensor, focus: Tensor, config: TrainingConfig) -> Tensor:
@@ -157,8 +166,11 @@ def fooling_loss(fake: list[list[Tensor]]) -> Tensor:
 
 def feature_loss(real: list[list[Tensor]], fake: list[list[Tensor]]) -> Tensor:
     """Mean L1 between the discriminator's feature maps of a drawing and of its imitation."""
-    terms = [F.l1_loss(f.float(), r.float().detach())
-             for one, other in zip(real, fake, strict=True) for r, f in zip(one[:-1], other[:-1], strict=True)]
+    terms = [
+        F.l1_loss(f.float(), r.float().detach())
+        for one, other in zip(real, fake, strict=True)
+        for r, f in zip(one[:-1], other[:-1], strict=True)
+    ]
     return torch.stack(terms).mean()
 
 
@@ -175,7 +187,7 @@ def windows(rng: np.random.Generator, eyes: Array, size_px: int, window_px: int)
 
 def cut_windows(images: Tensor, corners: list[tuple[int, int]], window_px: int) -> Tensor:
     """NCHW -> NCww, one window per picture."""
-    cuts = [image[:, y:y + window_px, x:x + window_px] for image, (x, y) in zip(images, corners, strict=True)]
+    cuts = [image[:, y : y + window_px, x : x + window_px] for image, (x, y) in zip(images, corners, strict=True)]
     return torch.stack(cuts).contiguous(memory_format=torch.channels_last)
 
 
@@ -215,8 +227,15 @@ class Training:
         self.step += 1
         return losses
 
-    def _adversarial(self, rng: np.random.Generator, batch: Batch, photo: Tensor, drawn: Tensor, target: Tensor,
-                     losses: dict[str, float]) -> Tensor:
+    def _adversarial(
+        self,
+        rng: np.random.Generator,
+        batch: Batch,
+        photo: Tensor,
+        drawn: Tensor,
+        target: Tensor,
+        losses: dict[str, float],
+    ) -> Tensor:
         """Train the discriminator on this batch, then let it judge the generator's drawing."""
         config, size_px = self.config, photo.shape[-1]
         window_px = min(128, size_px)
