@@ -1,4 +1,4 @@
-"""Fit a restyled crop into its surroundings: a paste mask with room for the outline, no jump of tone at its edge."""
+"""Part a head from its background before the generator, and fit it in again after it: no jump of tone at the edge."""
 
 from __future__ import annotations
 
@@ -16,6 +16,25 @@ _SMALL_SIDE_PX = 64
 """Tones are compared on crops of this size: only slow changes matter."""
 _TONE_SIGMA_PX = 4.0
 """Width of the comparison on them."""
+
+
+_CALM = 0.9
+"""Share of the background's colour that is hidden from the generator."""
+
+
+def calm_backdrop(crop: Crop, head: Mask) -> Crop:
+    """Take most of the colour out of a crop's background before the generator sees it.
+
+    Its instance norms see the whole crop: before a strongly coloured wall they would shift the skin's colour. What the
+    background becomes does not matter, `match_surroundings` brings the source's tones back.
+
+    Args:
+        crop: SxSx3 uint8 RGB.
+        head: SxS float32 in [0, 1], what keeps its colour.
+    """
+    luma = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)
+    keeps = 1.0 - _CALM * (1.0 - head[..., None])
+    return np.asarray(np.rint(luma + (crop - luma) * keeps), np.uint8)
 
 
 def fit_in(styled: Floats, source: Crop, head: Mask) -> tuple[Floats, Mask]:

@@ -120,8 +120,7 @@ def _restyle(picture: Picture, studio: Studio, report: Report) -> npt.NDArray[np
         if styled.styled is None:
             report.guarded += 1
             continue
-        head = stylist.make_mask(styled.source, styled.placement.landmarks)
-        crop, mask = fit_in(styled.styled.astype(np.float32), styled.source, head)
+        crop, mask = fit_in(styled.styled.astype(np.float32), styled.source, styled.head)
         mask *= np.float32(studio.settings.strength)
         report.faces += paste_face(canvas, crop, mask, styled.placement.source_to_crop) is not None
     report.tracks = len(faces)

@@ -135,9 +135,7 @@ class ChunkRenderer:
         before = self.stats.spend("blend", before)
         if crop is None:
             return None
-        head = self._stylist.make_mask(face.source, face.placement.landmarks)
-        crop, mask = fit_in(crop, face.source, head)
-        before = self.stats.spend("mask", before)
+        crop, mask = fit_in(crop, face.source, face.head)
         region = paste_face(frame, crop, mask * np.float32(face.placement.opacity), face.placement.source_to_crop)
         self.stats.spend("paste", before)
         self.stats.num_pasted += region is not None

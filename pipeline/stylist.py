@@ -15,9 +15,10 @@ from alignment.warp import compose, invert, transform_points, warp_crop
 from model.engine import Engine
 from model.images import to_pictures, to_tensor
 
+from .blending import calm_backdrop
 from .finder import FaceSource
 from .guard import is_blank
-from .masks import MaskMaker
+from .masks import Mask, MaskMaker
 from .plan import Placement
 
 Crop = npt.NDArray[np.uint8]
@@ -31,6 +32,8 @@ class StyledFace:
     """Whose face it is and where it lies."""
     source: Crop
     """SxSx3 uint8 RGB, as cut from the frame."""
+    head: Mask
+    """SxS float32 in [0, 1], what shall change of it."""
     styled: Crop | None
     """SxSx3 uint8 RGB from the generator; None where that was not finite or blank."""
 
@@ -49,10 +52,12 @@ class Stylist:
         if not faces:
             return [[] for _ in pictures]
         crops = [cut(source, placement.source_to_crop, self.size_px) for source, placement in faces]
-        outputs = self.engine(to_tensor(np.stack(crops)))
+        heads = [self.make_mask(crop, placement.landmarks) for (_, placement), crop in zip(faces, crops, strict=True)]
+        calm = [calm_backdrop(crop, head) for crop, head in zip(crops, heads, strict=True)]
+        outputs = self.engine(to_tensor(np.stack(calm)))
         styled = iter(
-            StyledFace(placement, crop, _good_picture(output, crop))
-            for (_, placement), crop, output in zip(faces, crops, outputs, strict=True)
+            StyledFace(placement, crop, head, _good_picture(output, crop))
+            for (_, placement), crop, head, output in zip(faces, crops, heads, outputs, strict=True)
         )
         return [list(islice(styled, len(placements))) for _, placements in pictures]
 

@@ -5,7 +5,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pipeline.blending import fit_in, match_surroundings, widen
+from pipeline.blending import calm_backdrop, fit_in, match_surroundings, widen
 
 SIDE = 128
 
@@ -13,6 +13,15 @@ SIDE = 128
 def disc(radius: float, soft_px: float = 6.0) -> npt.NDArray[np.float32]:
     y, x = np.mgrid[0:SIDE, 0:SIDE] - (SIDE - 1) / 2
     return np.clip((radius - np.hypot(x, y)) / soft_px + 0.5, 0, 1).astype(np.float32)
+
+
+def test_a_calmed_backdrop_keeps_its_light_and_loses_its_colour_while_the_head_keeps_both() -> None:
+    crop = np.full((SIDE, SIDE, 3), (230, 140, 30), np.uint8)
+    calm = calm_backdrop(crop, disc(36))
+    assert (calm[SIDE // 2, SIDE // 2] == crop[0, 0]).all()
+    corner, before = calm[2, 2].astype(int), crop[2, 2].astype(int)
+    assert np.ptp(corner) < 0.15 * np.ptp(before)
+    assert abs(corner @ [0.299, 0.587, 0.114] - before @ [0.299, 0.587, 0.114]) < 2
 
 
 def test_the_paste_mask_holds_the_head_and_a_soft_rim_around_it() -> None:
