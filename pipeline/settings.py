@@ -98,7 +98,7 @@ class ConvertSettings:
     )
     preset: str | None = _choice(None, "Speed preset of the encoder, in its own words.", metavar="PRESET")
     compare: str = _choice("none", "Also show the source: side by side in one picture.", choices=("none", "side"))
-    chunk_secs: float = _choice(10.0, "Length of the pieces that a resumed run can keep.", low=0.5, high=600.0)
+    chunk_secs: float = _choice(5.0, "Length of the pieces that a resumed run can keep.", low=0.5, high=600.0)
     strict: bool = _choice(
         True, "Refuse damaged or truncated input; --lenient converts what can be decoded.", flag="--strict/--lenient"
     )
