@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -77,6 +79,7 @@ def match_surroundings(styled: Floats, source: Crop, head: Mask) -> Floats:
     return np.asarray(styled + slow * (1.0 - head[..., None]), np.float32)
 
 
+@lru_cache(maxsize=8)
 def _inside(side: int) -> Mask:
     """SxS float32: 1, falling to 0 towards the border."""
     ramp = np.minimum(np.arange(side), np.arange(side)[::-1]) / (0.08 * side)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +38,13 @@ def round_trip(back: Flow, forth: Flow) -> npt.NDArray[np.float32]:
 
 
 def _fetch(picture: npt.NDArray[np.uint8] | Flow, flow: Flow) -> cv2.typing.MatLike:
-    height, width = flow.shape[:2]
-    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    x, y = _grid(*flow.shape[:2])
     at_x, at_y = x + flow[..., 0], y + flow[..., 1]
     return cv2.remap(picture, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+@lru_cache(maxsize=8)
+def _grid(height: int, width: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Column and row of every pixel; the same for every pair of crops."""
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    return x, y

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -22,7 +21,7 @@ from .inputs import Item
 from .paste import paste_face
 from .plan import Placement
 from .progress import Progress
-from .publish import publish, sha256_of, work_folder, write_text
+from .publish import publish, work_folder, write_text
 from .report import Report
 from .stills import Picture, read_picture, write_picture
 from .studio import Studio
@@ -80,22 +79,14 @@ def convert_picture(item: Item, studio: Studio, progress: Progress) -> Report:
     started = perf_counter()
     progress.start(item.source.name, "picture", 1)
     picture = read_picture(item.source)
-    report = Report(
-        str(item.source),
-        str(item.output),
-        sha256_of(item.source),
-        studio.style.name,
-        studio.style.sha256,
-        asdict(studio.settings),
-        warnings=list(picture.warnings),
-        frames=1,
-    )
+    report = studio.new_report(item.source)
+    report.output, report.frames, report.warnings = str(item.output), 1, list(picture.warnings)
     if studio.settings.aligned:
         pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16] = _generate(picture, studio.stylist)
         report.faces = 1
     else:
         pixels = _restyle(picture, studio, report)
-    _describe(report, studio)
+    studio.describe(report)
     job = studio.job_of(report.input_sha256, item.output)
     with work_folder(item.root, job, resume=False) as folder:
         finished = folder / ("finished" + item.output.suffix)
@@ -103,8 +94,7 @@ def convert_picture(item: Item, studio: Studio, progress: Progress) -> Report:
         _verify(finished, pixels)
         report.verified = True
         publish(finished, item.output, overwrite=studio.settings.overwrite)
-    report.elapsed_secs = round(perf_counter() - started, 3)
-    report.fps = round(1 / max(report.elapsed_secs, 1e-6), 2)
+    report.stop_clock(started)
     write_text(item.report, report.to_json())
     progress.advance(1, report.faces)
     return report
@@ -160,16 +150,6 @@ def _generate(picture: Picture, stylist: Stylist) -> RGB:
     if not bool(output.isfinite().all()):
         raise PipelineError("the generator gave numbers that are no picture; try --precision fp32.")
     return np.asarray(to_pictures(output)[0], np.uint8)
-
-
-def _describe(report: Report, studio: Studio) -> None:
-    """Say what did the work."""
-    engine = studio.engine
-    report.engine, report.device, report.precision = engine.name, str(engine.device), engine.precision
-    report.engine_max_error = engine.max_error
-    if not studio.settings.aligned:
-        report.detector, report.mask = studio.finder.detector.name, studio.mask_name
-        report.landmarks = f"{studio.finder.landmarker.num_landmarks} points"
 
 
 def _verify(path: Path, pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from time import perf_counter
 from typing import Any
 
 
@@ -75,6 +76,11 @@ class Report:
     """Streams that the container cannot hold."""
     warnings: list[str] = field(default_factory=list)
     """What a user should know, one sentence each."""
+
+    def stop_clock(self, started: float) -> None:
+        """Note the time since `started` (perf_counter) and what speed that makes."""
+        self.elapsed_secs = round(perf_counter() - started, 3)
+        self.fps = round(self.frames / max(self.elapsed_secs, 1e-6), 2)
 
     def to_json(self) -> str:
         """Return the report as indented JSON."""

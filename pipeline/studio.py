@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from model import Engine, Style, StyleFormatError, load_engine, load_style
 from .finder import FaceFinder
 from .masks import MaskMaker, build_mask_maker
 from .publish import sha256_of
+from .report import Report
 from .settings import ConvertSettings
 from .stylist import Stylist
 
@@ -99,6 +101,25 @@ class Studio:
             mask=self.mask_name,
             output=os.fsencode(output).hex(),
         )
+
+    def new_report(self, source: Path) -> Report:
+        """Begin the report on one input: what goes in, and with which choices."""
+        return Report(
+            input=str(source),
+            input_sha256=sha256_of(source),
+            style=self.style.name,
+            style_sha256=self.style.sha256,
+            settings=asdict(self.settings),
+        )
+
+    def describe(self, report: Report) -> None:
+        """Write into a report what did the work."""
+        engine = self.engine
+        report.engine, report.device, report.precision = engine.name, str(engine.device), engine.precision
+        report.engine_max_error = engine.max_error
+        if not self.settings.aligned:
+            report.detector, report.mask = self.finder.detector.name, self.mask_name
+            report.landmarks = f"{self.finder.landmarker.num_landmarks} points"
 
     @cached_property
     def _masks(self) -> tuple[str, MaskMaker]:

@@ -23,12 +23,12 @@ from .plan import Plan, make_plan
 from .prefetch import prefetch
 from .probe import probe
 from .progress import Progress
-from .publish import check_absent, publish, sha256_of, work_folder, write_text
+from .publish import check_absent, publish, work_folder, write_text
 from .render import ChunkRenderer
 from .report import Report
 from .studio import Studio
 from .temporal import RADIUS_FRAMES
-from .verify import verify
+from .verify import VerifyReport, verify
 
 logger = logging.getLogger(__name__)
 
@@ -58,13 +58,7 @@ class _Conversion:
         self.started = perf_counter()
         self.stamp = _stamp(item.source)
         self.info = probe(item.source)
-        self.report = Report(
-            input=str(item.source),
-            input_sha256=sha256_of(item.source),
-            style=studio.style.name,
-            style_sha256=studio.style.sha256,
-            settings=asdict(studio.settings),
-        )
+        self.report = studio.new_report(item.source)
 
     def run(self) -> Report:
         """Do everything in order."""
@@ -81,10 +75,10 @@ class _Conversion:
             if not (may_copy and self._copy(finished, analysis)):
                 chunks = self._render(analysis, plan, folder, encoding)
                 self._join(chunks, analysis, encoding, finished)
-            self._verify(finished, analysis, folder)
+                self._verify(finished, analysis, folder)
+            self._check_source()
             publish(finished, output, overwrite=self.settings.overwrite)
-        self.report.elapsed_secs = round(perf_counter() - self.started, 3)
-        self.report.fps = round(self.report.frames / max(self.report.elapsed_secs, 1e-6), 2)
+        self.report.stop_clock(self.started)
         write_text(self.item.report, self.report.to_json())
         return self.report
 
@@ -121,7 +115,7 @@ class _Conversion:
         """No face: encode nothing again; False where the copy would show other frames (an edit list in another box)."""
         muxed = copy_streams(self.info, finished)
         try:
-            verify(finished, self.info, analysis.pts.tolist(), is_copy=True)
+            self._note_verified(verify(finished, self.info, analysis.pts.tolist(), is_copy=True))
         except VerificationError as error:
             logger.info("The streams cannot be copied: %s", error)
             return False
@@ -130,19 +124,23 @@ class _Conversion:
         return True
 
     def _verify(self, finished: Path, analysis: Analysis, folder: Path) -> None:
-        """Compare the result with its source, and the source with what it was when we began."""
+        """Compare the result with its source."""
         before = perf_counter()
         try:
-            found = verify(finished, self.info, analysis.pts.tolist(), size_wh=self._coded_wh())
+            self._note_verified(verify(finished, self.info, analysis.pts.tolist(), size_wh=self._coded_wh()))
         except VerificationError as error:
             for finished_mark in folder.glob("chunk-*.json"):  # whatever was wrong must not come back with a resume
                 finished_mark.unlink()
             raise VerificationError(f"{error} Nothing was published; the next run renders everything again.") from error
-        self.report.verification = asdict(found)
-        self.report.verified = True
+        self.report.stage_secs["verify"] = perf_counter() - before
+
+    def _note_verified(self, found: VerifyReport) -> None:
+        self.report.verification, self.report.verified = asdict(found), True
+
+    def _check_source(self) -> None:
+        """Refuse a result whose source was written to while it was read."""
         if _stamp(self.item.source) != self.stamp:
             raise UnreadableInputError(f'"{self.item.source}" was changed while it was converted; run again.')
-        self.report.stage_secs["verify"] = perf_counter() - before
 
     def _note_mux(self, muxed: MuxReport) -> None:
         self.report.dropped += muxed.dropped
@@ -189,7 +187,6 @@ class _Conversion:
     def _note_analysis(self, analysis: Analysis) -> None:
         self.report.warnings += analysis.warnings
         self.report.frames = analysis.num_frames
-        self.report.detector = analysis.detector
 
     def _plan(self, analysis: Analysis) -> Plan:
         settings, report = self.settings, self.report
@@ -204,10 +201,7 @@ class _Conversion:
         report.warnings += [] if plan.tracks else ["No face was found."]
         report.tracks, report.bridged = len(plan.tracks), plan.num_bridged
         report.jitter_in_percent, report.jitter_out_percent = plan.jitter_in_percent, plan.jitter_out_percent
-        engine = self.studio.engine
-        report.engine, report.device, report.precision = engine.name, str(engine.device), engine.precision
-        report.engine_max_error = engine.max_error
-        report.mask, report.landmarks = self.studio.mask_name, f"{self.studio.finder.landmarker.num_landmarks} points"
+        self.studio.describe(report)
         return plan
 
     def _render(self, analysis: Analysis, plan: Plan, folder: Path, encoding: EncodePlan) -> list[Chunk]:
