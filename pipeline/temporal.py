@@ -29,12 +29,18 @@ _NOISE_LEVELS = 7.0
 
 
 class TemporalBlend:
-    """The average over a window of crops of one face."""
+    """The average over a window of crops of one face, or of whole pictures."""
 
-    def __init__(self, strength: float = 1.0) -> None:
-        """Args: strength: 0 leaves every crop alone, 1 weighs the neighbours fully."""
+    def __init__(self, strength: float = 1.0, *, flow_side_px: int = _FLOW_SIDE_PX) -> None:
+        """Set the weights up.
+
+        Args:
+            strength: 0 leaves every crop alone, 1 weighs the neighbours fully.
+            flow_side_px: longer side of the pictures in which motion is looked for.
+        """
         self.strength = strength
         self._flow = FlowEstimator()
+        self._flow_side_px = flow_side_px
 
     def blend(self, sources: Mapping[int, Crop], styled: Mapping[int, Crop], centre: int) -> npt.NDArray[np.float32]:
         """Return the steadied crop of frame `centre`.
@@ -52,9 +58,9 @@ class TemporalBlend:
         if self.strength == 0 or not neighbours:
             return total
         weight = np.ones((*total.shape[:2], 1), np.float32)
-        here = _small_grey(sources[centre])
+        here = _small_grey(sources[centre], self._flow_side_px)
         for i in neighbours:
-            there = _small_grey(sources[i])
+            there = _small_grey(sources[i], self._flow_side_px)
             share = self.strength * float(np.exp(-0.5 * ((i - centre) / _SPREAD_FRAMES) ** 2))
             moved, agreement = self._bring_over(here, there, styled[i])
             total += moved * (agreement * share)
@@ -69,11 +75,15 @@ class TemporalBlend:
         residual = cv2.absdiff(here, warp_by_flow(there, flow)).astype(np.float32)
         agreement = np.exp(-((cv2.blur(residual, (5, 5)) / _NOISE_LEVELS) ** 2))
         size_wh = crop.shape[1], crop.shape[0]
-        flow = cv2.resize(flow, size_wh, interpolation=cv2.INTER_LINEAR) * np.float32(crop.shape[1] / here.shape[1])
+        scale_xy = np.float32([crop.shape[1] / here.shape[1], crop.shape[0] / here.shape[0]])
+        flow = np.asarray(cv2.resize(flow, size_wh, interpolation=cv2.INTER_LINEAR) * scale_xy, np.float32)
         agreement = cv2.resize(agreement, size_wh, interpolation=cv2.INTER_LINEAR)
         return warp_by_flow(crop, flow).astype(np.float32), agreement[..., None]
 
 
-def _small_grey(crop: Crop) -> Grey:
+def _small_grey(crop: Crop, side_px: int) -> Grey:
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
-    return np.asarray(cv2.resize(grey, (_FLOW_SIDE_PX, _FLOW_SIDE_PX), interpolation=cv2.INTER_AREA), np.uint8)
+    height, width = grey.shape
+    scale = side_px / max(height, width)
+    size_wh = max(16, round(width * scale)), max(16, round(height * scale))
+    return np.asarray(cv2.resize(grey, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
