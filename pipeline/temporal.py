@@ -75,7 +75,7 @@ class TemporalBlend:
         residual = cv2.absdiff(here, warp_by_flow(there, flow)).astype(np.float32)
         agreement = np.exp(-((cv2.blur(residual, (5, 5)) / _NOISE_LEVELS) ** 2))
         size_wh = crop.shape[1], crop.shape[0]
-        scale_xy = np.float32([crop.shape[1] / here.shape[1], crop.shape[0] / here.shape[0]])
+        scale_xy = np.array([crop.shape[1] / here.shape[1], crop.shape[0] / here.shape[0]], np.float32)
         flow = np.asarray(cv2.resize(flow, size_wh, interpolation=cv2.INTER_LINEAR) * scale_xy, np.float32)
         agreement = cv2.resize(agreement, size_wh, interpolation=cv2.INTER_LINEAR)
         return warp_by_flow(crop, flow).astype(np.float32), agreement[..., None]
