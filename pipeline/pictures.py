@@ -10,16 +10,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from alignment.faces import Face
-from alignment.templates import source_to_crop
-from alignment.warp import transform_points
 from model.images import to_pictures, to_tensor
 
 from .blending import fit_in
+from .casting import plan_faces, still_analysis
 from .errors import PipelineError
 from .inputs import Item
 from .paste import paste_face
-from .plan import Placement
 from .progress import Progress
 from .publish import publish, work_folder, write_text
 from .report import Report
@@ -102,41 +99,20 @@ def convert_picture(item: Item, studio: Studio, progress: Progress) -> Report:
 
 def _restyle(picture: Picture, studio: Studio, report: Report) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
     """The picture with its faces restyled; fills the report's counts."""
-    canvas, stylist = PictureCanvas(picture.rgb.copy()), studio.stylist
-    faces = _chosen(studio.finder.find(canvas), studio.settings.faces)
-    placements = [_place(face, i, studio) for i, face in enumerate(faces)]
-    [faces_styled] = stylist.stylise([(canvas, placements)])
+    canvas = PictureCanvas(picture.rgb.copy())
+    analysis = still_analysis(studio.finder.find(canvas), studio.finder.detector.name)
+    placements = plan_faces(analysis, studio, report).faces_in(0)
+    [faces_styled] = studio.cast.stylise([(canvas, placements)])
     for styled in faces_styled:
         if styled.styled is None:
             report.guarded += 1
             continue
         crop, mask = fit_in(styled.styled.astype(np.float32), styled.source, styled.head)
-        mask *= np.float32(studio.settings.strength)
+        mask *= np.float32(styled.placement.opacity)
         report.faces += paste_face(canvas, crop, mask, styled.placement.source_to_crop) is not None
-    report.tracks = len(faces)
-    if not faces:
-        report.warnings.append("No face was found; the picture is as it was.")
     if studio.settings.compare == "side":
         return np.concatenate([picture.rgb, canvas.pixels], axis=1)
     return canvas.pixels
-
-
-def _chosen(faces: list[Face], choice: str) -> list[Face]:
-    """The largest faces first, no more than were asked for."""
-
-    def area(face: Face) -> float:
-        width, height = face.box_xyxy[2:] - face.box_xyxy[:2]
-        return float(width * height)
-
-    ranked = sorted(faces, key=area, reverse=True)
-    return ranked if choice == "all" else ranked[: int(choice)]
-
-
-def _place(face: Face, index: int, studio: Studio) -> Placement:
-    if face.landmarks is None:
-        raise PipelineError("a face without landmarks cannot be placed.")
-    transform = source_to_crop(face.landmarks, studio.template, studio.stylist.size_px)
-    return Placement(index, transform, transform_points(transform, face.landmarks), 1.0)
 
 
 def _generate(picture: Picture, stylist: Stylist) -> RGB:

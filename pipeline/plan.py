@@ -6,7 +6,7 @@ Pure arithmetic between the two passes; no pixels.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,9 +19,22 @@ from alignment.tracking import Track
 from alignment.warp import transform_points
 
 from .analysis import Analysis
+from .choice import FaceChoice
 
 FADE_SECS = 0.2
 """A style fades in and out over this time where a track begins or ends in the middle of a scene."""
+
+
+@dataclass(frozen=True)
+class CropSpec:
+    """How the crops of one style are cut."""
+
+    style: str
+    """The style as the user named it."""
+    template: CropTemplate
+    """Where a face lies in its crop."""
+    size_px: int
+    """Side of the crops."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +49,8 @@ class Placement:
     """Kx2 float32, pixels of the crop."""
     opacity: float
     """0..1, how strongly the style shows: fade times strength."""
+    style: str = ""
+    """Whose generator restyles it: `CropSpec.style`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,10 +64,8 @@ class Plan:
     """The chosen tracks, smoothed."""
     opacities: Sequence[npt.NDArray[np.float64]]
     """(T,) for each track, 0..1."""
-    template: CropTemplate
-    """Where a face lies in its crop."""
-    size_px: int
-    """Side of the crops."""
+    crops: Sequence[CropSpec]
+    """For each track how its crops are cut, and for which style."""
     num_bridged: int
     """Face instances that were interpolated over a gap."""
     jitter_in_percent: float | None
@@ -66,36 +79,41 @@ class Plan:
         return sum(len(track.frames) for track in self.tracks)
 
     def faces_in(self, frame_index: int) -> list[Placement]:
-        """Place a crop on every face of one frame."""
-        return [
-            self._place(track, opacity, frame_index - int(track.frames[0]))
-            for track, opacity in zip(self.tracks, self.opacities, strict=True)
+        """Place a crop on every face of one frame, the largest last: it stands in front and is pasted last."""
+        here = [
+            (_area(track.boxes[frame_index - int(track.frames[0])]), number)
+            for number, track in enumerate(self.tracks)
             if track.frames[0] <= frame_index <= track.frames[-1]
         ]
+        return [self._place(number, frame_index) for _, number in sorted(here)]
 
     def num_faces_in(self, frame_index: int) -> int:
         """Count the faces of one frame."""
         return sum(bool(track.frames[0] <= frame_index <= track.frames[-1]) for track in self.tracks)
 
-    def _place(self, track: Track, opacity: npt.NDArray[np.float64], index: int) -> Placement:
-        landmarks = track.landmarks[index]
-        transform = source_to_crop(landmarks, self.template, self.size_px)
-        return Placement(track.track_id, transform, transform_points(transform, landmarks), float(opacity[index]))
+    def _place(self, number: int, frame_index: int) -> Placement:
+        track, crop = self.tracks[number], self.crops[number]
+        index = frame_index - int(track.frames[0])
+        landmarks, opacity = track.landmarks[index], float(self.opacities[number][index])
+        transform = source_to_crop(landmarks, crop.template, crop.size_px)
+        return Placement(track.track_id, transform, transform_points(transform, landmarks), opacity, crop.style)
 
 
-def choose_tracks(tracks: Sequence[Track], faces: str) -> list[Track]:
-    """Keep all tracks, or the largest so that never more than N faces are restyled at once.
+def choose_tracks(tracks: Sequence[Track], choice: FaceChoice) -> list[Track]:
+    """Keep all tracks, those with certain numbers, or the largest so that never more than N are restyled at once.
 
     Args:
-        tracks: candidates.
-        faces: "all" or a positive whole number.
+        tracks: candidates; the face number N is the track with the id N - 1.
+        choice: which are wanted.
     """
-    if faces == "all":
+    if choice.numbers:
+        return [track for track in tracks if track.track_id + 1 in choice.numbers]
+    if choice.at_once is None:
         return list(tracks)
-    limit, load, kept = int(faces), defaultdict[int, int](int), []
+    load, kept = defaultdict[int, int](int), []
     for track in sorted(tracks, key=_total_area, reverse=True):
         frames = [int(f) for f in track.frames]
-        if max(load[f] for f in frames) < limit:
+        if max(load[f] for f in frames) < choice.at_once:
             kept.append(track)
             for f in frames:
                 load[f] += 1
@@ -103,31 +121,22 @@ def choose_tracks(tracks: Sequence[Track], faces: str) -> list[Track]:
 
 
 def make_plan(
-    analysis: Analysis,
-    template: CropTemplate,
-    size_px: int,
-    *,
-    faces: str = "all",
-    smoothing: float = 1.0,
-    strength: float = 1.0,
+    analysis: Analysis, crop_of: Mapping[int, CropSpec], *, smoothing: float = 1.0, strength: float = 1.0
 ) -> Plan:
-    """Choose the faces, smooth their tracks over their whole length and place a crop on each.
+    """Smooth the tracks over their whole length and place a crop on each.
 
     Args:
         analysis: result of pass 1.
-        template: where a face lies in its crop.
-        size_px: side of the crop.
-        faces: "all" or the greatest number of faces at once.
+        crop_of: for the id of each chosen track how its crops are cut; tracks that are not in it are left alone.
         smoothing: 0 (off) .. 1.
         strength: 0 .. 1, greatest opacity.
     """
-    times, chosen = analysis.times_secs, choose_tracks(analysis.tracks, faces)
+    times, chosen = analysis.times_secs, [track for track in analysis.tracks if track.track_id in crop_of]
     smoothed = [smooth_track(track, times[track.frames], smoothing) if smoothing > 0 else track for track in chosen]
     return Plan(
         tracks=smoothed,
         opacities=[fade(track, analysis) * strength for track in smoothed],
-        template=template,
-        size_px=size_px,
+        crops=[crop_of[track.track_id] for track in smoothed],
         num_bridged=sum(int(track.is_bridged.sum()) for track in chosen),
         jitter_in_percent=_jitter(chosen),
         jitter_out_percent=_jitter(smoothed),
@@ -146,6 +155,10 @@ def fade(track: Track, analysis: Analysis) -> npt.NDArray[np.float64]:
     if last < analysis.num_frames - 1 and last + 1 not in analysis.cuts:
         opacity = np.minimum(opacity, (times[-1] - times + step) / FADE_SECS)
     return np.clip(opacity, 0.0, 1.0)
+
+
+def _area(box_xyxy: npt.NDArray[np.float32]) -> float:
+    return float(np.maximum(box_xyxy[2:] - box_xyxy[:2], 0).prod())
 
 
 def _total_area(track: Track) -> float:

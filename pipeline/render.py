@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .blending import fit_in
+from .cast import Cast
 from .frames import Frame
 from .guard import is_outlier
 from .meter import WarpErrorMeter, luma8
@@ -65,7 +66,7 @@ class ChunkRenderer:
 
     def __init__(
         self,
-        stylist: Stylist,
+        stylist: Stylist | Cast,
         faces_in: Callable[[int], Sequence[Placement]],
         cuts: frozenset[int],
         *,
@@ -107,7 +108,7 @@ class ChunkRenderer:
 
     def _stylise(self, frames: Iterator[tuple[int, Frame]]) -> Iterator[_Styled]:
         """Restyle frames in groups as large as the engine likes."""
-        while group := list(islice(frames, self._stylist.engine.batch_size)):
+        while group := list(islice(frames, self._stylist.batch_size)):
             before = perf_counter()
             styled = self._stylist.stylise([(frame, self._faces_in(index)) for index, frame in group])
             self.stats.spend("generate", before)

@@ -22,6 +22,8 @@ class Report:
     """Name of the style."""
     style_sha256: str = ""
     """Hash of the style's weights and card."""
+    styles: dict[str, str] = field(default_factory=dict)
+    """Hash of every style that a face can have: that of `--style` and those of `--style-for`."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Every choice of the user, defaults included."""
     engine: str | None = None
@@ -45,7 +47,9 @@ class Report:
     faces: int = 0
     """Face instances pasted over all frames."""
     tracks: int = 0
-    """Different faces over time."""
+    """Different faces over time that were restyled."""
+    track_list: list[dict[str, Any]] = field(default_factory=list)
+    """Every face that was found: its number as `--faces` takes it, first and last second, box, style or None."""
     bridged: int = 0
     """Face instances interpolated over a gap in detection."""
     guarded: int = 0

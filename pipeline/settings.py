@@ -12,6 +12,8 @@ from typing import Any
 
 import click
 
+from .choice import FACES_SYNTAX, STYLE_FOR_SYNTAX, parse_faces, parse_style_for
+
 CODECS = ("auto", "libx264", "libx265", "libvpx-vp9", "libsvtav1", "ffv1", "h264_nvenc", "hevc_nvenc", "av1_nvenc")
 """Names that `--codec` takes; the table of what each can hold is in encode.py."""
 
@@ -25,6 +27,7 @@ def _choice(
     high: float | None = None,
     metavar: str | None = None,
     flag: str | None = None,
+    is_repeatable: bool = False,
     shapes_frames: bool = True,
 ) -> Any:
     return field(
@@ -36,26 +39,34 @@ def _choice(
             "high": high,
             "metavar": metavar,
             "flag": flag,
+            "is_repeatable": is_repeatable,
             "shapes_frames": shapes_frames,
         },
     )
 
 
-class FaceCount(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases of Click only
-    """`all`, `largest`, or how many of the largest faces to restyle."""
+class FacesParam(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases of Click only
+    """A choice of faces, see choice.py."""
 
-    name = "all|largest|N"
+    name = FACES_SYNTAX
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the value as text, `largest` spelled "1"; fail with a sentence otherwise."""
-        text = str(value).lower()
-        if text == "all":
-            return text
-        if text == "largest":
-            return "1"
-        if text.isdigit() and int(text) > 0:
-            return text
-        raise click.BadParameter(f'"{value}" is not one of "all", "largest" or a positive number of faces.', ctx, param)
+        """Return the choice in its one spelling, so that two spellings are one job; fail with a sentence otherwise."""
+        try:
+            choice = parse_faces(str(value))
+        except ValueError as error:
+            raise click.BadParameter(str(error), ctx, param) from error
+        if choice.numbers:
+            return "only:" + ",".join(str(number) for number in sorted(choice.numbers))
+        return "all" if choice.at_once is None else str(choice.at_once)
+
+
+def _check_styles(context: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the values of `--style-for` by number of the face; fail with a sentence where one is misspelt."""
+    try:
+        return tuple(f"{number}={style}" for number, style in sorted(parse_style_for(texts).items()))
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, param) from error
 
 
 @dataclass(frozen=True)
@@ -63,6 +74,12 @@ class ConvertSettings:
     """Every choice of one conversion. Fields marked `shapes_frames` decide the pixels and so the identity of a job."""
 
     style: str = _choice("toon", "Built-in style, or a style file (.safetensors).", metavar="NAME|FILE")
+    style_for: tuple[str, ...] = _choice(
+        (),
+        "Another style for one face, like 1=toon, or 2=none to leave it alone; `faces INPUT` shows the numbers.",
+        metavar=STYLE_FOR_SYNTAX,
+        is_repeatable=True,
+    )
     device: str = _choice("auto", "Where the generator runs: auto, cpu, cuda, cuda:1, mps.", metavar="DEVICE")
     precision: str = _choice(
         "auto",
@@ -78,7 +95,12 @@ class ConvertSettings:
     landmarks: str = _choice(
         "auto", "Landmarks: the built-in network (mesh) or FAN through face-alignment.", choices=("auto", "mesh", "fan")
     )
-    faces: str = _choice("all", "Which faces: all, the largest, or the N largest.", metavar="all|largest|N")
+    faces: str = _choice(
+        "all",
+        "Which faces: all, the largest, the N largest at once, or only those with these numbers (only:2 or 1,3), which "
+        "`faces INPUT` shows.",
+        metavar=FACES_SYNTAX,
+    )
     mask: str = _choice(
         "auto",
         "Which pixels of a crop are restyled: by face parser, by landmarks, or a soft box.",
@@ -128,7 +150,7 @@ def _option(name: str, default: Any, meta: dict[str, Any]) -> Any:
         return click.option(flag, name, default=default, show_default=True, help=meta["help"], is_flag=True)
     kind: Any = str
     if name == "faces":
-        kind = FaceCount()
+        kind = FacesParam()
     elif meta["choices"] is not None:
         kind = click.Choice(meta["choices"])
     elif meta["low"] is not None:
@@ -139,7 +161,9 @@ def _option(name: str, default: Any, meta: dict[str, Any]) -> Any:
         name,
         type=kind,
         default=default,
-        show_default=default is not None,
+        multiple=meta["is_repeatable"],
+        callback=_check_styles if name == "style_for" else None,
+        show_default=default not in (None, ()),
         metavar=meta["metavar"],
         help=meta["help"],
     )

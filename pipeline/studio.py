@@ -1,4 +1,4 @@
-"""Everything that is loaded once and used for every input: style, engine, detector, landmarks, masks."""
+"""Everything that is loaded once and used for every input: styles, engines, detector, landmarks, masks."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from pathlib import Path
 
 from alignment.detectors import build_detector
 from alignment.landmarks import BUILT_IN_WEIGHTS, build_landmark_predictor
-from alignment.templates import TEMPLATES, CropTemplate
+from alignment.templates import TEMPLATES
 from model import Engine, Style, StyleFormatError, load_engine, load_style
 
+from .cast import Cast
+from .choice import NO_STYLE, parse_style_for
 from .finder import FaceFinder
 from .masks import MaskMaker, build_mask_maker
+from .plan import CropSpec
 from .publish import sha256_of
 from .report import Report
 from .settings import ConvertSettings
@@ -41,6 +44,7 @@ class Studio:
 
     def __init__(self, settings: ConvertSettings) -> None:
         self.settings = settings
+        self._masks_of: dict[str, tuple[str, MaskMaker]] = {}
 
     def load(self) -> None:
         """Load what every input needs, so that what is missing ends the whole call, once and before any work.
@@ -48,34 +52,53 @@ class Studio:
         Raises:
             ModelError, AlignmentError, FaceSegError: something cannot be loaded.
         """
-        self.stylist  # noqa: B018
+        self.cast  # noqa: B018
         if not self.settings.aligned:
             self.finder  # noqa: B018
 
     @cached_property
-    def style(self) -> Style:
-        """The style of `--style`."""
-        return load_style(self.settings.style)
+    def style_names(self) -> tuple[str, ...]:
+        """Every style that a face can have, as the user named it; that of `--style` first."""
+        others = parse_style_for(self.settings.style_for).values()
+        return tuple(dict.fromkeys([self.settings.style, *(name for name in others if name.lower() != NO_STYLE)]))
 
     @cached_property
-    def template(self) -> CropTemplate:
-        """How the style's crops are cut.
+    def styles(self) -> dict[str, Style]:
+        """The loaded style of each of `style_names`."""
+        return {name: load_style(name) for name in self.style_names}
+
+    @property
+    def style(self) -> Style:
+        """The style of `--style`."""
+        return self.styles[self.settings.style]
+
+    def crop_spec(self, name: str) -> CropSpec:
+        """Tell how the crops of one of `style_names` are cut.
 
         Raises:
             StyleFormatError: the style names a template that this version does not know.
         """
-        name = self.style.card.template
-        if name not in TEMPLATES:
+        card = self.styles[name].card
+        if card.template not in TEMPLATES:
             raise StyleFormatError(
-                f'the style "{self.style.name}" is made for crops of the kind "{name}"; known here: '
+                f'the style "{self.styles[name].name}" is made for crops of the kind "{card.template}"; known here: '
                 f"{', '.join(TEMPLATES)}."
             )
-        return TEMPLATES[name]
+        return CropSpec(name, TEMPLATES[card.template], card.crop_size_px)
 
     @cached_property
+    def engines(self) -> dict[str, Engine]:
+        """What runs the generator of each style."""
+        settings = self.settings
+        return {
+            name: load_engine(style, device=settings.device, precision=settings.precision)
+            for name, style in self.styles.items()
+        }
+
+    @property
     def engine(self) -> Engine:
-        """What runs the generator."""
-        return load_engine(self.style, device=self.settings.device, precision=self.settings.precision)
+        """What runs the generator of `--style`."""
+        return self.engines[self.settings.style]
 
     @cached_property
     def finder(self) -> FaceFinder:
@@ -94,8 +117,8 @@ class Studio:
         return self.settings.fingerprint(
             program=_program_version(),
             source=source_sha256,
-            style=self.style.sha256,
-            engine=[self.engine.name, str(self.engine.device), self.engine.precision],
+            styles=[self.styles[name].sha256 for name in self.style_names],
+            engines=[[engine.name, str(engine.device), engine.precision] for engine in self.engines.values()],
             detector=None if self.settings.aligned else self.finder.detector.name,
             landmarks=_sha256_or_none(BUILT_IN_WEIGHTS),
             mask=self.mask_name,
@@ -109,6 +132,7 @@ class Studio:
             input_sha256=sha256_of(source),
             style=self.style.name,
             style_sha256=self.style.sha256,
+            styles={name: style.sha256 for name, style in self.styles.items()},
             settings=asdict(self.settings),
         )
 
@@ -121,21 +145,35 @@ class Studio:
             report.detector, report.mask = self.finder.detector.name, self.mask_name
             report.landmarks = f"{self.finder.landmarker.num_landmarks} points"
 
-    @cached_property
-    def _masks(self) -> tuple[str, MaskMaker]:
-        return build_mask_maker(
-            self.settings.mask,
-            group=self.style.card.mask_group,
-            parser_weights=_path(self.settings.parser_weights),
-            device=self.engine.device,
-        )
+    def _masks(self, group: str) -> tuple[str, MaskMaker]:
+        if group not in self._masks_of:
+            self._masks_of[group] = build_mask_maker(
+                self.settings.mask,
+                group=group,
+                parser_weights=_path(self.settings.parser_weights),
+                device=self.engine.device,
+            )
+        return self._masks_of[group]
 
     @property
     def mask_name(self) -> str:
         """How masks are made."""
-        return self._masks[0]
+        return self._masks(self.style.card.mask_group)[0]
 
     @cached_property
+    def stylists(self) -> dict[str, Stylist]:
+        """For each style its generator and its masks together."""
+        return {
+            name: Stylist(self.engines[name], self._masks(style.card.mask_group)[1], self.crop_spec(name).size_px)
+            for name, style in self.styles.items()
+        }
+
+    @property
     def stylist(self) -> Stylist:
-        """Generator and masks together."""
-        return Stylist(self.engine, self._masks[1], self.style.card.crop_size_px)
+        """That of `--style`."""
+        return self.stylists[self.settings.style]
+
+    @cached_property
+    def cast(self) -> Cast:
+        """All stylists, each for the faces of its style."""
+        return Cast(self.stylists)

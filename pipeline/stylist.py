@@ -46,6 +46,11 @@ class Stylist:
         self.make_mask = make_mask
         self.size_px = size_px
 
+    @property
+    def batch_size(self) -> int:
+        """Pictures that it likes to be given at once."""
+        return self.engine.batch_size
+
     def stylise(self, pictures: Sequence[tuple[FaceSource, Sequence[Placement]]]) -> list[list[StyledFace]]:
         """Cut and restyle all faces of some pictures in one go; one list of faces per picture, in order."""
         faces = [(source, placement) for source, placements in pictures for placement in placements]

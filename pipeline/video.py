@@ -11,6 +11,7 @@ from time import perf_counter
 
 from .analyse import AnalyseConfig, analyse
 from .analysis import Analysis
+from .casting import plan_faces
 from .chunks import Chunk, plan_chunks, save_stats, total_stats
 from .codecs import CODECS
 from .compare import beside, beside_wh
@@ -19,7 +20,7 @@ from .encode import EncodePlan, EncodeSettings, VideoEncoder, choose_codec, choo
 from .errors import UnreadableInputError, UnsupportedInputError, VerificationError
 from .inputs import Item, name_of
 from .mux import MuxReport, copy_streams, mux
-from .plan import Plan, make_plan
+from .plan import Plan
 from .prefetch import prefetch
 from .probe import probe
 from .progress import Progress
@@ -189,17 +190,9 @@ class _Conversion:
         self.report.frames = analysis.num_frames
 
     def _plan(self, analysis: Analysis) -> Plan:
-        settings, report = self.settings, self.report
-        plan = make_plan(
-            analysis,
-            self.studio.template,
-            self.studio.stylist.size_px,
-            faces=settings.faces,
-            smoothing=settings.smoothing,
-            strength=settings.strength,
-        )
-        report.warnings += [] if plan.tracks else ["No face was found."]
-        report.tracks, report.bridged = len(plan.tracks), plan.num_bridged
+        report = self.report
+        plan = plan_faces(analysis, self.studio, report)
+        report.bridged = plan.num_bridged
         report.jitter_in_percent, report.jitter_out_percent = plan.jitter_in_percent, plan.jitter_out_percent
         self.studio.describe(report)
         return plan
@@ -227,7 +220,7 @@ class _Conversion:
         return chunks
 
     def _render_chunk(self, chunk: Chunk, analysis: Analysis, plan: Plan, encoding: EncodePlan) -> None:
-        renderer = ChunkRenderer(self.studio.stylist, plan.faces_in, analysis.cuts, smoothing=self.settings.smoothing)
+        renderer = ChunkRenderer(self.studio.cast, plan.faces_in, analysis.cuts, smoothing=self.settings.smoothing)
         first = max(chunk.start - RADIUS_FRAMES, 0)
         last = min(chunk.stop + RADIUS_FRAMES, analysis.num_frames)
         decoded = iter_chunk(self.info, analysis.pts.tolist(), first, last, is_repaired=analysis.is_repaired)

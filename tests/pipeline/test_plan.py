@@ -5,15 +5,22 @@ import dataclasses
 import numpy as np
 import pytest
 
-from alignment.templates import HEAD
+from alignment.templates import HEAD, TIGHT
 from alignment.warp import transform_points
-from pipeline.plan import FADE_SECS, choose_tracks, fade, make_plan
+from pipeline.analysis import Analysis
+from pipeline.choice import parse_faces
+from pipeline.plan import FADE_SECS, CropSpec, Plan, choose_tracks, fade, make_plan
 
 from .faces import analysis, track
 
 
+def plan_all(found: Analysis, size_px: int = 64, **options: float) -> Plan:
+    """A plan in which every face has the same style."""
+    return make_plan(found, {t.track_id: CropSpec("toon", HEAD, size_px) for t in found.tracks}, **options)
+
+
 def test_every_face_of_every_track_gets_a_crop_on_its_template() -> None:
-    plan = make_plan(analysis(10, track(0, range(10)), track(1, range(4, 8), (250, 90))), HEAD, 256)
+    plan = plan_all(analysis(10, track(0, range(10)), track(1, range(4, 8), (250, 90))), 256)
     assert [plan.num_faces_in(i) for i in range(10)] == [1, 1, 1, 1, 2, 2, 2, 2, 1, 1]
     assert plan.num_faces == 14
     [placement] = plan.faces_in(0)
@@ -25,9 +32,9 @@ def test_every_face_of_every_track_gets_a_crop_on_its_template() -> None:
 def test_the_largest_face_wins_and_never_two_at_once() -> None:
     small, large = track(0, range(10), size=1.0), track(1, range(5, 15), (250, 90), size=2.0)
     later = track(2, range(20, 30), size=0.5)
-    assert [t.track_id for t in choose_tracks([small, large, later], "1")] == [1, 2]
-    assert [t.track_id for t in choose_tracks([small, large, later], "2")] == [0, 1, 2]
-    assert [t.track_id for t in choose_tracks([small, large, later], "all")] == [0, 1, 2]
+    assert [t.track_id for t in choose_tracks([small, large, later], parse_faces("1"))] == [1, 2]
+    assert [t.track_id for t in choose_tracks([small, large, later], parse_faces("2"))] == [0, 1, 2]
+    assert [t.track_id for t in choose_tracks([small, large, later], parse_faces("all"))] == [0, 1, 2]
 
 
 def test_style_fades_in_and_out_in_the_middle_of_a_scene() -> None:
@@ -45,13 +52,13 @@ def test_no_fade_at_cuts_and_at_the_ends_of_the_video() -> None:
 
 
 def test_strength_scales_the_opacity() -> None:
-    plan = make_plan(analysis(5, track(0, range(5))), HEAD, 64, strength=0.4)
+    plan = plan_all(analysis(5, track(0, range(5))), strength=0.4)
     assert all(p.opacity == pytest.approx(0.4) for i in range(5) for p in plan.faces_in(i))
 
 
 def test_bridged_faces_are_counted() -> None:
     bridged = dataclasses.replace(track(0, range(10)), is_bridged=np.arange(10) % 5 == 2)
-    assert make_plan(analysis(10, bridged), HEAD, 64).num_bridged == 2
+    assert plan_all(analysis(10, bridged)).num_bridged == 2
 
 
 def test_smoothing_lowers_the_jitter_and_zero_leaves_it() -> None:
@@ -60,7 +67,7 @@ def test_smoothing_lowers_the_jitter_and_zero_leaves_it() -> None:
     shaky = dataclasses.replace(
         still, landmarks=still.landmarks + rng.normal(0, 0.5, still.landmarks.shape).astype(np.float32)
     )
-    on, off = (make_plan(analysis(50, shaky), HEAD, 64, smoothing=s) for s in (1.0, 0.0))
+    on, off = (plan_all(analysis(50, shaky), smoothing=s) for s in (1.0, 0.0))
     assert on.jitter_in_percent == off.jitter_in_percent == off.jitter_out_percent
     assert on.jitter_out_percent is not None
     assert off.jitter_out_percent is not None
@@ -68,5 +75,26 @@ def test_smoothing_lowers_the_jitter_and_zero_leaves_it() -> None:
 
 
 def test_a_video_without_faces_has_an_empty_plan() -> None:
-    plan = make_plan(analysis(10), HEAD, 64)
+    plan = plan_all(analysis(10))
     assert (plan.num_faces, len(plan.tracks), plan.jitter_in_percent) == (0, 0, None)
+
+
+def test_faces_are_picked_by_number_counted_from_one() -> None:
+    tracks = [track(i, range(10), (60 + 80 * i, 90)) for i in range(3)]
+    assert [t.track_id for t in choose_tracks(tracks, parse_faces("1,3"))] == [0, 2]
+    assert [t.track_id for t in choose_tracks(tracks, parse_faces("only:2"))] == [1]
+    assert choose_tracks(tracks, parse_faces("only:7")) == []
+
+
+def test_every_face_is_cut_as_its_own_style_asks() -> None:
+    found = analysis(5, track(0, range(5)), track(1, range(5), (250, 90)), track(2, range(5), (180, 90)))
+    plan = make_plan(found, {0: CropSpec("toon", HEAD, 256), 2: CropSpec("ink", TIGHT, 64)})
+    placed = {p.style: p for p in plan.faces_in(3)}
+    assert sorted(placed) == ["ink", "toon"]
+    scale = {style: np.linalg.norm(p.source_to_crop[0, :2]) for style, p in placed.items()}
+    assert scale["toon"] / scale["ink"] == pytest.approx(0.72 * 256 / 64, rel=1e-4)
+
+
+def test_the_larger_face_of_a_frame_is_pasted_last() -> None:
+    found = analysis(3, track(0, range(3), size=2.0), track(1, range(3), (150, 90), size=1.0))
+    assert [p.track_id for p in plan_all(found).faces_in(1)] == [1, 0]
