@@ -18,12 +18,12 @@ from alignment.templates import HEAD, source_to_crop
 from model import GeneratorConfig, GeneratorOutput, load_style
 from trainer.errors import TrainingDataError
 from trainer.recipes import toon
-from trainer.recipes import toon_brush as brush
-from trainer.recipes import toon_data as data
-from trainer.recipes import toon_pairs as pairs
-from trainer.recipes import toon_training as training
+from trainer.recipes import drawn_brush as brush
+from trainer.recipes import drawn_data as data
+from trainer.recipes import drawn_pairs as pairs
+from trainer.recipes import drawn_training as training
 from trainer.recipes.toon_drawing import draw
-from trainer.recipes.toon_tones import tones
+from trainer.recipes.drawn_tones import tones
 
 EYES = {"right": (207.0, 111.0), "left": (247.0, 111.0)}  # the astronaut's, in her picture
 

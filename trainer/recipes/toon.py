@@ -6,7 +6,7 @@
     python -m trainer.recipes.toon export -o RUN_DIR FILE.safetensors
 
 DATA holds the labelled faces (`portraits/`, `faces/`). Every command goes on where an earlier call stopped. The room's
-modules do the work: `toon_data` reads, `toon_drawing` draws, `toon_pairs` caches and augments, `toon_training` trains.
+modules do the work: `drawn_data` reads, `toon_drawing` draws, `drawn_pairs` caches and augments, `drawn_training` trains.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from model import Generator, Style, StyleCard
 from model.images import to_pictures, to_tensor
 
 from ..errors import TrainingDataError
-from .toon_data import CROP_PX, HELD_OUT, Picture, load_faces, split_faces
-from .toon_pairs import PairSet, draw_pairs
-from .toon_training import Training, TrainingConfig, train
+from .drawn_data import CROP_PX, HELD_OUT, Picture, load_faces, split_faces
+from .drawn_pairs import PairSet, draw_pairs
+from .drawn_training import Training, TrainingConfig, train
 
 log = logging.getLogger(__name__)
 

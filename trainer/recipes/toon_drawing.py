@@ -9,11 +9,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .toon_brush import Array, Canvas, smoothstep, vector
-from .toon_data import CANVAS_PX, SCALE, Picture, Sitter, enlarge
-from .toon_features import draw_features
-from .toon_skin import SkinTones
-from .toon_tones import (
+from .drawn_brush import Array, Canvas, smoothstep, vector
+from .drawn_data import CANVAS_PX, SCALE, Picture, Sitter, enlarge
+from .drawn_tones import (
     blur,
     brighten,
     comb,
@@ -25,6 +23,8 @@ from .toon_tones import (
     tones,
     valleys,
 )
+from .toon_features import draw_features
+from .toon_skin import SkinTones
 
 INK_WIDTHS = {"background": 2.3, "face": 1.7, "ear": 1.3, "neck": 1.5, "hair": 1.9, "hat": 1.9, "cloth": 1.6}
 """Widest ink along a region's border, canvas px."""

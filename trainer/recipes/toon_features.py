@@ -10,70 +10,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from alignment.points import MESH
+from .drawn_brush import Array, Canvas, coverage, curve, ellipse, smoothstep, stroke_outline, taper, vector
+from .drawn_data import Sitter
+from .drawn_page import Page
 
-from .toon_brush import Array, Canvas, coverage, curve, ellipse, smoothstep, stroke_outline, taper, vector
-from .toon_data import CANVAS_PX, CROP_PX, Sitter
-
-_UNIT = 0.2088 * CROP_PX  # distance between the eyes in a frontal crop
 _INK = vector(0.10, 0.065, 0.08)
 _GLEAM = np.array([[-0.36, 0.10], [-0.20, -0.28], [-0.13, -0.28], [-0.29, 0.10]], np.float32)  # in lens widths
 _WHITE = vector(0.975, 0.97, 0.96)
-
-
-def face_outline(landmarks: Array) -> Array:
-    """The face's outline, 36x2 canvas px."""
-    return landmarks[MESH["outline"]]
-
-
-def cheeks(landmarks: Array) -> Array:
-    """Where a blush sits: 2x2 canvas px, between eye and mouth corner and a little outwards."""
-    lips, found = landmarks[MESH["lips_outer"]], []
-    for eye, corner in (("right_eye", lips[0]), ("left_eye", lips[10])):
-        contour = landmarks[MESH[eye]]
-        found.append(0.55 * contour.mean(0) + 0.45 * corner + 0.42 * (contour[0] - contour.mean(0)))
-    return np.array(found, np.float32)
-
-
-def beard_zone(landmarks: Array) -> Array:
-    """Where a beard or moustache can grow: the face below the nose, CANVAS_PX^2 float32 in [0, 1]."""
-    return _below(landmarks, landmarks[MESH["nose"]][8:13].mean(0), 1, 1.4)
-
-
-def split_zone(landmarks: Array, zone: Array) -> tuple[Array, Array]:
-    """The right and left half of a zone, parted by a line from the root of the nose to the lips."""
-    top, bottom = landmarks[MESH["nose"]][0], landmarks[MESH["lips_outer"]][[5, 15]].mean(0)
-    yy, xx = np.mgrid[:CANVAS_PX, :CANVAS_PX].astype(np.float32)
-    side = (xx - top[0]) * (bottom[1] - top[1]) - (yy - top[1]) * (bottom[0] - top[0])
-    return zone * (side < 0), zone * (side >= 0)
-
-
-def cheek_zone(landmarks: Array) -> Array:
-    """Skin that never is a beard: from the brows to the tip of the nose."""
-    return _below(landmarks, landmarks[MESH["nose"]][6], -1, 1.0)
-
-
-def _below(landmarks: Array, point: Array, sign: int, growth: float) -> Array:
-    """Inside the outline, on one side of a line through `point` that is level with the eyes."""
-    eyes = landmarks[MESH["left_eye"]].mean(0) - landmarks[MESH["right_eye"]].mean(0)
-    down = np.array([-eyes[1], eyes[0]]) / max(float(np.linalg.norm(eyes)), 1e-3)
-    yy, xx = np.mgrid[:CANVAS_PX, :CANVAS_PX].astype(np.float32)
-    depth = ((xx - point[0]) * down[0] + (yy - point[1]) * down[1]) * sign
-    hull = face_outline(landmarks)
-    grown = (hull - hull.mean(0)) * growth + hull.mean(0)
-    return np.asarray(coverage(grown.astype(np.float32), CANVAS_PX) * smoothstep(-3, 4, depth), np.float32)
-
-
-def feature_mask(sitter: Sitter) -> Array:
-    """Where features hide the plain skin: eyes, brows, lips, nostrils; CANVAS_PX^2 float32 in [0, 1]."""
-    mask = np.zeros((CANVAS_PX, CANVAS_PX), np.float32)
-    for name in ("right_eye", "left_eye", "right_brow", "left_brow", "lips_outer"):
-        hull = cv2.convexHull(sitter.landmarks[MESH[name]])[:, 0]
-        grown = (hull - hull.mean(0)) * 1.25 + hull.mean(0)
-        mask = np.maximum(mask, coverage(grown.astype(np.float32), CANVAS_PX))
-    nose = sitter.landmarks[MESH["nose"]][7:]
-    mask = np.maximum(mask, coverage((nose - nose.mean(0)) * 1.2 + nose.mean(0), CANVAS_PX))
-    return np.asarray(cv2.GaussianBlur(cv2.dilate(mask, np.ones((5, 5), np.uint8)), (0, 0), 1.2), np.float32)
 
 
 def draw_features(canvas: Canvas, sitter: Sitter, regions: dict[str, Array], skin: Array, scale: int) -> None:
@@ -86,7 +29,7 @@ def draw_features(canvas: Canvas, sitter: Sitter, regions: dict[str, Array], ski
         skin: the middle skin tone, RGB in [0, 1].
         scale: enlargement of the canvas against the sitter's picture.
     """
-    page = _Page(canvas, sitter, regions, skin, scale)
+    page = Page(canvas, sitter, regions, skin, scale)
     _draw_nose(page)
     _draw_mouth(page)
     glasses = page.enlarge(cv2.GaussianBlur(sitter.details["glasses"], (0, 0), 1.8))
@@ -100,58 +43,6 @@ def draw_features(canvas: Canvas, sitter: Sitter, regions: dict[str, Array], ski
 
 
 @dataclass
-class _Page:
-    """What every feature needs: the painting, the face and the scale between them."""
-
-    canvas: Canvas
-    sitter: Sitter
-    regions: dict[str, Array]
-    skin: Array
-    scale: int
-
-    def __post_init__(self) -> None:
-        self.unit = _UNIT * self.scale
-        self.picture = self.sitter.picture.astype(np.float32) / 255
-        size = self.canvas.size_px
-        skin_like = self.regions["face"] + 0.5 * self.regions["ear"] + 0.5 * self.regions["neck"]
-        self.clip = smoothstep(0.25, 0.6, skin_like)
-        self.shape = (size, size)
-
-    def points(self, name: str) -> Array:
-        """One landmark group in pixels of the painting (centres of the enlarged pixels)."""
-        return (self.sitter.landmarks[MESH[name]] + 0.5) * self.scale - 0.5
-
-    def enlarge(self, field: Array) -> Array:
-        """A sitter-sized map at the size of the painting."""
-        return np.asarray(cv2.resize(field, self.shape, interpolation=cv2.INTER_CUBIC), np.float32)
-
-    def sample(self, polygon: Array, share: float = 0.5) -> Array:
-        """The colour at a share of the brightness order of the photograph inside a polygon of the painting."""
-        mask = coverage(((polygon + 0.5) / self.scale - 0.5).astype(np.float32), CANVAS_PX) > 0.5
-        if mask.sum() < 4:
-            return self.skin
-        colours = self.picture[mask]
-        order = np.argsort(colours.sum(1))
-        low = int(len(order) * max(share - 0.2, 0))
-        return np.asarray(colours[order[low : int(len(order) * min(share + 0.2, 1)) + 1]].mean(0), np.float32)
-
-    def mean_in(self, field: Array, polygon: Array) -> float:
-        """Mean of an enlarged map inside a polygon."""
-        mask = coverage(polygon, self.canvas.size_px)
-        return float((field * mask).sum() / max(float(mask.sum()), 1.0))
-
-    @property
-    def dim(self) -> float:
-        """Factor on everything white, so that eyes and teeth do not glow in the dark."""
-        return 0.62 + 0.38 * float(smoothstep(0.1, 0.5, self.skin.mean()))
-
-    @property
-    def line_colour(self) -> Array:
-        """Ink of lines inside the face: a dark relative of the skin."""
-        return np.asarray(self.skin * vector(0.34, 0.22, 0.22) + 0.02, np.float32)
-
-
-@dataclass
 class _Eye:
     """Geometry of one drawn eye, painting px."""
 
@@ -162,7 +53,7 @@ class _Eye:
     visible: float
 
 
-def _shape_eye(page: _Page, side: str) -> _Eye:
+def _shape_eye(page: Page, side: str) -> _Eye:
     """The drawn eye: the landmark contour enlarged, more so upwards and when it is open."""
     contour, ring = page.points(f"{side}_eye"), page.points(f"{side}_iris")
     centre = contour.mean(0)
@@ -186,7 +77,7 @@ def _shape_eye(page: _Page, side: str) -> _Eye:
     return _Eye(drawn.astype(np.float32), iris.astype(np.float32), radius, openness, visible)
 
 
-def _draw_eye(page: _Page, side: str) -> None:
+def _draw_eye(page: Page, side: str) -> None:
     """White, two-tone iris, pupil, highlights, heavy upper lid with a wing, soft lower lid, crease."""
     eye = _shape_eye(page, side)
     if eye.visible < 0.05:
@@ -229,7 +120,7 @@ def _fill_eye(canvas: Canvas, eye: _Eye, inside: Array, upper: Array, photo_iris
     canvas.fill(ellipse(eye.iris + vector(0.36, 0.42) * unit_r, unit_r * 0.13), vector(1, 1, 1), inside * 0.8)
 
 
-def _draw_brow(page: _Page, side: str) -> None:
+def _draw_brow(page: Page, side: str) -> None:
     """A tapering shape in the brow's own colour, a little above the photographed one."""
     brow, unit = page.points(f"{side}_brow"), page.unit
     upper, lower = brow[:5], brow[5:][::-1]
@@ -244,7 +135,7 @@ def _draw_brow(page: _Page, side: str) -> None:
     page.canvas.fill(stroke_outline(line, widths.astype(np.float32)), colour * 0.85, page.clip * visible)
 
 
-def _draw_nose(page: _Page) -> None:
+def _draw_nose(page: Page) -> None:
     """Short lines only: the base of the nose with its wings, and the ridge when the head is turned."""
     nose, unit = page.points("nose"), page.unit
     ridge, left_wing, base, right_wing = nose[1:7], nose[7], nose[8:13], nose[13]
@@ -263,7 +154,7 @@ def _draw_nose(page: _Page) -> None:
     canvas.stroke(side, taper(40, 0.036 * unit, peak=0.8), colour, 0.75 * clip * shown)
 
 
-def _draw_mouth(page: _Page) -> None:
+def _draw_mouth(page: Page) -> None:
     """Lips in one soft tone, the opening dark with teeth as one flat shape, and the line between the lips."""
     outer, inner, unit = page.points("lips_outer"), page.points("lips_inner"), page.unit
     canvas = page.canvas
@@ -300,7 +191,7 @@ def _lip_colour(skin: Array, photo: Array) -> Array:
     return np.asarray(np.clip(0.5 * warm + 0.5 * seen, 0, 1) * (1 - grey) + skin * 0.8 * grey, np.float32)
 
 
-def _lens_darkness(page: _Page, glasses: Array) -> float:
+def _lens_darkness(page: Page, glasses: Array) -> float:
     """How surely the face wears sunglasses, 0..1."""
     dark = []
     for side in ("right", "left"):
@@ -320,7 +211,7 @@ class _Lens:
     strength: float
 
 
-def _draw_glasses(page: _Page, lenses: list[_Lens], dark: float) -> None:
+def _draw_glasses(page: Page, lenses: list[_Lens], dark: float) -> None:
     """Rims, a gleam, a bridge; dark lenses filled."""
     canvas, unit = page.canvas, page.unit
     for lens in lenses:
@@ -338,7 +229,7 @@ def _draw_glasses(page: _Page, lenses: list[_Lens], dark: float) -> None:
         canvas.stroke(bow, np.full(24, 0.045 * unit, np.float32), _INK, min(right.strength, left.strength))
 
 
-def _fit_lens(page: _Page, glasses: Array, side: str) -> _Lens:
+def _fit_lens(page: Page, glasses: Array, side: str) -> _Lens:
     """A lens from the glasses labelled near one eye: the smoothed hull of their pixels."""
     eye, bridge, unit = page.points(f"{side}_eye").mean(0), page.points("nose")[0], page.unit
     yy, xx = np.mgrid[: page.canvas.size_px, : page.canvas.size_px].astype(np.float32)

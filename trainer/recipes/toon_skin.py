@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .toon_brush import Array, coverage, smoothstep, vector
-from .toon_data import CANVAS_PX, SCALE, Sitter, enlarge
-from .toon_features import beard_zone, cheek_zone, cheeks, face_outline, feature_mask, split_zone
-from .toon_tones import blur, brighten, comb, hair_flow, masked_blur, masked_quantiles, to_rgb, tones, valleys
+from .drawn_brush import Array, coverage, smoothstep, vector
+from .drawn_data import CANVAS_PX, SCALE, Sitter, enlarge
+from .drawn_tones import blur, brighten, comb, hair_flow, masked_blur, masked_quantiles, to_rgb, tones, valleys
+from .drawn_zones import beard_zone, cheek_zone, cheeks, face_outline, feature_mask, split_zone
 
 
 class SkinTones:
@@ -19,7 +19,7 @@ class SkinTones:
 
     Args:
         sitter: the aligned face.
-        lab: its picture in Lab (`toon_tones.to_lab`).
+        lab: its picture in Lab (`drawn_tones.to_lab`).
         regions: its region maps, smoothed; HxW in [0, 1].
     """
 

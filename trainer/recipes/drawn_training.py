@@ -23,8 +23,8 @@ from torch.nn import functional as F
 from model import Generator, GeneratorConfig, build_generator, clip_rho
 from model.images import to_tensor
 
-from .toon_brush import Array
-from .toon_pairs import Batch, PairSet
+from .drawn_brush import Array
+from .drawn_pairs import Batch, PairSet
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from .toon_brush import Array
-from .toon_data import Picture
+from .drawn_brush import Array
+from .drawn_data import Picture
 
 _EDGE = cv2.BORDER_REPLICATE
 _NO_MAP: Any = None  # cv2 takes both coordinates in its first map; its stubs do not know

@@ -23,10 +23,10 @@ import numpy as np
 from alignment.points import MESH
 
 from ..errors import TrainingDataError
-from .toon_brush import Array, coverage
-from .toon_data import CANVAS_PX, CROP_PX, Face, Picture, Sitter, has_good_labels, load_sitter
+from .drawn_brush import Array, coverage
+from .drawn_data import CANVAS_PX, CROP_PX, Face, Picture, Sitter, has_good_labels, load_sitter
+from .drawn_tones import to_lab, to_rgb
 from .toon_drawing import draw
-from .toon_tones import to_lab, to_rgb
 
 log = logging.getLogger(__name__)
 

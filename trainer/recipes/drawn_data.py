@@ -20,7 +20,7 @@ from alignment.points import MESH, MESH_INDICES
 from alignment.templates import HEAD, source_to_crop
 
 from ..errors import TrainingDataError
-from .toon_brush import Array
+from .drawn_brush import Array
 
 Picture = npt.NDArray[np.uint8]
 
