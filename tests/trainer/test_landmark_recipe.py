@@ -180,7 +180,8 @@ def test_a_held_out_picture_at_another_size_is_not_trained_on() -> None:
 # Regions
 
 
-def test_landmarks_lie_on_the_pixels_they_lay_on_in_the_picture() -> None:
+@pytest.mark.parametrize("bend_share", [0.0, 1.0])
+def test_landmarks_lie_on_the_pixels_they_lay_on_in_the_picture(bend_share: float) -> None:
     # Given a black picture with a white dot on one landmark that is off the middle line
     face = made_up_face(picture=np.zeros((220, 240, 3), np.uint8))
     place = MESH["left_iris"].start
@@ -188,16 +189,18 @@ def test_landmarks_lie_on_the_pixels_they_lay_on_in_the_picture() -> None:
     centre = np.stack(np.nonzero(face.picture[..., 0])[::-1], 1).mean(0)
     face.landmarks[place] = centre
     face.landmarks[MIRROR[place]] = centre  # a mirrored region shows the dot at the other iris
-    sampler = RegionSampler([face], RegionConfig())
-    rng = np.random.default_rng(0)
+    sampler = RegionSampler([face], RegionConfig(bend_share=bend_share))
+    rng, num_seen = np.random.default_rng(0), 0
     for _ in range(40):
         region, landmarks = sampler.positive(rng)
         pixels = landmarks[place] * 128 - 0.5
-        if region[..., 0].min() > 0 or pixels.min() <= 8 or pixels.max() >= 119:
-            continue  # a coloured border, or the dot is outside
         ys, xs = np.nonzero(region[..., 0] > 127)
         near = np.hypot(xs - pixels[0], ys - pixels[1]) < 12
+        if region[..., 0].min() > 0 or pixels.min() <= 8 or pixels.max() >= 119 or near.sum() < 4:
+            continue  # a coloured border, or the dot is outside the region or the cut picture
         assert np.hypot(xs[near].mean() - pixels[0], ys[near].mean() - pixels[1]) < 0.6
+        num_seen += 1
+    assert num_seen > 20
 
 
 def test_degrading_moves_nothing() -> None:
@@ -238,7 +241,8 @@ def output_and_batch(
     offset_eyes: float = 0.0, *, size: float = 1.0, presence: float = 1.0
 ) -> tuple[LandmarkOutput, Batch]:
     landmarks = torch.from_numpy(made_up_landmarks((64, 50), 40 * size))[None] / 128
-    batch = Batch(torch.zeros(1, 1, 1, 3, dtype=torch.uint8), landmarks, torch.tensor([presence]))
+    picture, partners = torch.zeros(1, 1, 1, 3, dtype=torch.uint8), torch.tensor([-1])
+    batch = Batch(picture, landmarks, torch.tensor([presence]), partners)
     shift = offset_eyes * 40 * size / 128
     return LandmarkOutput(landmarks + shift, torch.tensor([0.0])), batch
 

@@ -31,6 +31,8 @@ _KEPT_SPAN = 3.2
 """Side of the kept square around the face, over the longer side of its landmarks."""
 _NEARBY_LABELS = (7, 8, 14, 15, 16, 17, 18)
 """Ears, neck, necklace, cloth, hair and hat: what a follower slips onto when it loses the face."""
+_SAME_FACE = 0.3
+"""Distance of a detection's five points from the labels', over their span, below which it is of the same face."""
 _THUMBNAIL_PX = 24
 _SAME_PICTURE = 0.9
 """Correlation of two aligned thumbnails above which the faces count as one (0.93 for the one pair seen, then 0.85)."""
@@ -74,6 +76,8 @@ class LabelledFace:
     """True if the first box is the labelled face's."""
     nearby: Points
     """Px2 float32: some pixels on hair, hat, neck, ears and clothes; empty without a label map."""
+    doubt: float = 0.0
+    """Mean distance of the labels' five points from the detector's, over the face's scale: large where one is wrong."""
 
     @property
     def group(self) -> str:
@@ -120,23 +124,23 @@ def _read_face(folder: Path, name: str, mesh: Points, notes: Any) -> LabelledFac
     size = np.array([width, height], np.float32)
     # The labeller's fractions run over pixel edges; pixel centres lie at integers here.
     landmarks = (mesh[np.array(MESH_INDICES)] * size - 0.5).astype(np.float32)
-    boxes, is_box_of_face = _boxes(notes if isinstance(notes, list) else notes["faces"], size, landmarks)
+    boxes, doubt = _boxes(notes if isinstance(notes, list) else notes["faces"], size, landmarks)
     nearby = _nearby(folder / "parsing" / f"{name}.png")
-    return LabelledFace(
-        f"{folder.name}/{name}", np.ascontiguousarray(bgr[..., ::-1]), landmarks, boxes, is_box_of_face, nearby
-    )
+    picture = np.ascontiguousarray(bgr[..., ::-1], np.uint8)
+    return LabelledFace(f"{folder.name}/{name}", picture, landmarks, boxes, doubt < _SAME_FACE, nearby, doubt)
 
 
-def _boxes(notes: Sequence[dict[str, Any]], size: Points, landmarks: Points) -> tuple[Points, bool]:
+def _boxes(notes: Sequence[dict[str, Any]], size: Points, landmarks: Points) -> tuple[Points, float]:
+    """The detector's boxes, the labelled face's first, and how far that one's five points are from the labels'."""
     if not notes:
-        return np.zeros((0, 4), np.float32), False
+        return np.zeros((0, 4), np.float32), _SAME_FACE
     boxes = np.array([note["box_xywh"] for note in notes], np.float32) * np.tile(size, 2)
     boxes[:, 2:] += boxes[:, :2]
     points = np.array([note["points"] for note in notes], np.float32) * size - 0.5
     five = five_points(landmarks)
     misses = np.linalg.norm(points - five, axis=-1).mean(1) / (np.ptp(five, axis=0).max() + 1e-6)
     order = np.argsort(misses)
-    return boxes[order], bool(misses[order[0]] < 0.3)
+    return boxes[order], float(misses[order[0]])
 
 
 def _nearby(path: Path, count: int = 32) -> Points:

@@ -14,19 +14,33 @@ from .landmark_data import Picture
 def degrade(region: Picture, rng: np.random.Generator) -> Picture:
     """Apply a random few of the degradations; SxSx3 uint8 RGB in and out."""
     region = _recolour(region, rng)
-    chances = rng.random(6)
+    chances = rng.random(7)
     if chances[0] < 0.15:
         region = _light_from_one_side(region, rng)
     if chances[1] < 0.2:
         region = np.asarray(cv2.GaussianBlur(region, (0, 0), rng.uniform(0.4, 2.2)), np.uint8)
     if chances[2] < 0.15:
         region = _motion_blur(region, rng)
-    if chances[3] < 0.2:
+    if chances[6] < 0.1:
+        region = _low_light(region, rng)
+    if chances[3] < 0.25:
         region = _low_resolution(region, rng)
     if chances[4] < 0.3:
-        region = _noise(region, rng)
+        region = _noise(region, rng.uniform(2, 18), rng)
     if chances[5] < 0.25:
-        region = _compress(region, rng)
+        region = _compress(region, int(rng.integers(12, 75)))
+    return region
+
+
+def shake(region: Picture, rng: np.random.Generator) -> Picture:
+    """What changes between two frames of one scene: fresh noise, another compression, a breath of light."""
+    chances = rng.random(3)
+    if chances[0] < 0.3:
+        region = np.asarray(cv2.convertScaleAbs(region, alpha=rng.uniform(0.9, 1.1), beta=rng.uniform(-5, 5)), np.uint8)
+    if chances[1] < 0.7:
+        region = _noise(region, rng.uniform(1, 7), rng)
+    if chances[2] < 0.5:
+        region = _compress(region, int(rng.integers(30, 90)))
     return region
 
 
@@ -79,16 +93,23 @@ def _motion_blur(region: Picture, rng: np.random.Generator) -> Picture:
 
 def _low_resolution(region: Picture, rng: np.random.Generator) -> Picture:
     size = len(region)
-    small = int(rng.uniform(0.2, 0.7) * size)
+    small = int(rng.uniform(0.2, 0.7) * size)  # faces of 17 to 60 px in regions of 128
     up = cv2.INTER_LINEAR if rng.random() < 0.7 else cv2.INTER_CUBIC
-    return np.asarray(
-        cv2.resize(cv2.resize(region, (small, small), interpolation=cv2.INTER_AREA), (size, size), interpolation=up),
-        np.uint8,
-    )
+    shrunk = np.asarray(cv2.resize(region, (small, small), interpolation=cv2.INTER_AREA), np.uint8)
+    if rng.random() < 0.4:  # a small face in a video was compressed at its own size
+        shrunk = _compress(shrunk, int(rng.integers(30, 90)))
+    return np.asarray(cv2.resize(shrunk, (size, size), interpolation=up), np.uint8)
 
 
-def _noise(region: Picture, rng: np.random.Generator) -> Picture:
-    sigma, is_grey = rng.uniform(2, 18), rng.random() < 0.5
+def _low_light(region: Picture, rng: np.random.Generator) -> Picture:
+    """Few photons: dark, noisy, and perhaps lifted again by the camera."""
+    dark = cv2.convertScaleAbs(region, alpha=rng.uniform(0.06, 0.35), beta=0)
+    dark = _noise(np.asarray(dark, np.uint8), rng.uniform(1, 6), rng)
+    return np.asarray(cv2.convertScaleAbs(dark, alpha=rng.uniform(1, 3), beta=0), np.uint8)
+
+
+def _noise(region: Picture, sigma: float, rng: np.random.Generator) -> Picture:
+    is_grey = rng.random() < 0.5
     noise = np.empty(region.shape[:2] if is_grey else region.shape, np.int16)
     cv2.setRNGSeed(int(rng.integers(1 << 30)))
     cv2.randn(noise, np.zeros((4, 1)), np.full((4, 1), sigma))
@@ -96,6 +117,6 @@ def _noise(region: Picture, rng: np.random.Generator) -> Picture:
     return np.asarray(cv2.add(region, noise, dtype=cv2.CV_8U), np.uint8)
 
 
-def _compress(region: Picture, rng: np.random.Generator) -> Picture:
-    _, packed = cv2.imencode(".jpg", region, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(12, 75))])
+def _compress(region: Picture, quality: int) -> Picture:
+    _, packed = cv2.imencode(".jpg", region, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)

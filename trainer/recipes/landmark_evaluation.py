@@ -20,7 +20,8 @@ from alignment.warp import compose
 
 from .landmark_data import LabelledFace
 from .landmark_degrade import degrade, occlude
-from .landmark_regions import FACELESS_HELD_OUT, RegionConfig, RegionSampler
+from .landmark_faceless import FACELESS_HELD_OUT
+from .landmark_regions import RegionConfig, RegionSampler
 
 _THRESHOLDS = (0.1, 0.3, 0.5, 0.7, 0.9)
 

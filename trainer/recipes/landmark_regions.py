@@ -1,6 +1,7 @@
-"""Training regions for the landmark network: a face seen through a jittered region, or a region without one.
+"""Training regions for the landmark network: faces seen through jittered regions, most of them twice, and none.
 
-Geometry is one warp per region; what happens to the colours afterwards is `landmark_degrade.py`.
+Two views of one face differ as two frames of a video do; what a network says of both must agree. What happens to the
+colours is `landmark_degrade.py`, bending faces `landmark_shapes.py`, regions without a face `landmark_faceless.py`.
 """
 
 from __future__ import annotations
@@ -11,37 +12,28 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
-import skimage.data
 import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from alignment.landmarks import roi_from_landmarks
 from alignment.points import MESH, Points, five_points
-from alignment.warp import compose, transform_points
+from alignment.warp import compose, invert, transform_points
 
+from .landmark_covers import cover, cut_off
 from .landmark_data import MIRROR, LabelledFace, Picture
-from .landmark_degrade import degrade, occlude
+from .landmark_degrade import degrade, occlude, shake
+from .landmark_faceless import FACELESS_IN_TRAINING, FacelessSampler, draw_border, texture, warp
+from .landmark_shapes import Bend, bend_maps, draw_bend
 
 _Floats = npt.NDArray[np.float64]
 
-_BORDERS = (cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE, cv2.BORDER_REFLECT_101)
-FACELESS_IN_TRAINING = (
-    "coffee",
-    "hubble_deep_field",
-    "retina",
-    "brick",
-    "grass",
-    "gravel",
-    "page",
-    "text",
-    "moon",
-    "immunohistochemistry",
-    "colorwheel",
-)
-"""Names of scikit-image pictures without a face that regions are cut from."""
-FACELESS_HELD_OUT = ("chelsea", "rocket", "clock")
-"""Names of scikit-image pictures without a face that training never sees."""
+_MOST_HIDDEN_FACE = 0.5
+"""Share of its landmarks hidden up to which a face is to be seen."""
+_LEAST_HIDDEN_NO_FACE = 0.8
+"""Share from which it is to be given up; what lies between trains neither."""
+_DOUBT_SOME, _DOUBT_NONE = 0.13, 0.2
+"""`LabelledFace.doubt` from which a face is drawn less often (one in twenty), and never."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +42,17 @@ class RegionConfig:
 
     size_px: int = 128
     """Side of a region."""
-    negative_share: float = 0.25
-    """Share of regions that show no face."""
+    negative_share: float = 0.28
+    """Share of draws that show no face."""
+    gone_share: float = 0.3
+    """Share of those that show where a face was: one hidden, or left by the frame's edge."""
+    pair_share: float = 0.5
+    """Share of the drawn faces that are seen twice."""
+    bend_share: float = 0.4
+    """Share of the faces turned, or with a mouth or eyes changed."""
     follow_share: float = 0.5
     """Share of the faces seen nearly as their own landmarks would have it; the rest stands for detectors' boxes."""
-    max_angle_deg: float = 45.0
+    max_angle_deg: float = 60.0
     """Largest roll of a face in a detector's region."""
 
 
@@ -68,6 +66,8 @@ class Batch:
     """NxKx2 float32, fractions of the side (pixel i at (i + 0.5) / S); zeros where there is no face."""
     presence: Tensor
     """N float32: 1 with a face, 0 without."""
+    partners: Tensor
+    """N int64: for the second view of a face the place of the first; -1 for all others."""
 
 
 class RegionBatches(IterableDataset[Batch]):
@@ -95,6 +95,18 @@ class RegionBatches(IterableDataset[Batch]):
             yield self.sampler.batch(np.random.default_rng((self.seed, index)), self.batch_size)
 
 
+@dataclass(frozen=True)
+class _View:
+    """A face about to be cut out: where from, and what was done to it."""
+
+    picture: Picture
+    landmarks: Points
+    """152x2 in the face's own region, bent."""
+    own_to_source: _Floats
+    bend: Bend | None
+    is_mirrored: bool
+
+
 class RegionSampler:
     """Draws regions with and without faces."""
 
@@ -105,7 +117,7 @@ class RegionSampler:
         self.faces, self.config = faces, config
         weights = np.array([_weight(face) for face in faces])
         self._chances = np.cumsum(weights / weights.sum())
-        self._faceless = [faceless_picture(name) for name in faceless]
+        self._faceless = FacelessSampler(faces, config.size_px, faceless)
         self._rois = [roi_from_landmarks(face.landmarks, config.size_px) for face in faces]
 
     def batch(self, rng: np.random.Generator, count: int) -> Batch:
@@ -113,28 +125,87 @@ class RegionSampler:
         size = self.config.size_px
         regions = np.zeros((count, size, size, 3), np.uint8)
         landmarks = np.zeros((count, len(MIRROR), 2), np.float32)
-        presence = np.ones(count, np.float32)
-        for i in range(count):
+        presence, partners = np.ones(count, np.float32), np.full(count, -1)
+        i = 0
+        while i < count:
+            other = regions[rng.integers(i)] if i else texture(size, rng)
             if rng.random() < self.config.negative_share:
-                region, presence[i] = self.negative(rng), 0
+                regions[i], presence[i] = self._no_face(other, rng), 0
+            elif i + 1 < count and rng.random() < self.config.pair_share:
+                regions[i : i + 2], landmarks[i : i + 2] = self._pair(other, rng)
+                partners[i + 1] = i
+                i += 1
             else:
                 region, landmarks[i] = self.positive(rng)
-            if rng.random() < 0.3:
-                region = occlude(region, regions[rng.integers(i)] if i else region[::-1], rng)
-            regions[i] = degrade(region, rng)
-        return Batch(torch.from_numpy(regions), torch.from_numpy(landmarks), torch.from_numpy(presence))
+                regions[i] = degrade(_obstruct(region, landmarks[i], other, rng), rng)
+            i += 1
+        return Batch(*(torch.from_numpy(array) for array in (regions, landmarks, presence, partners)))
 
     def positive(self, rng: np.random.Generator) -> tuple[Picture, Points]:
         """A face in a jittered region, undegraded, and its landmarks as fractions of the side."""
+        return self._cut(self._view(rng), self._jitter(rng), rng)
+
+    def negative(self, rng: np.random.Generator) -> Picture:
+        """A region without a face, or so far off one that a follower should give up; undegraded."""
+        return self._faceless.draw(rng)
+
+    def gone(self, other: Picture, rng: np.random.Generator) -> Picture:
+        """A region where a face was: behind something now (of `other`, a region), or beyond the frame's edge."""
+        share = rng.uniform(_LEAST_HIDDEN_NO_FACE, 1.2)
+        if rng.random() < 0.4:
+            return self._cut(self._view(rng, min(share, 1.0)), self._jitter(rng), rng)[0]
+        region, landmarks = self.positive(rng)
+        return cover(region, landmarks * len(region) - 0.5, share, _filling(other, rng), rng)
+
+    def _no_face(self, other: Picture, rng: np.random.Generator) -> Picture:
+        if rng.random() < self.config.gone_share:
+            return degrade(self.gone(other, rng), rng)
+        region = self.negative(rng)
+        return degrade(occlude(region, other, rng) if rng.random() < 0.3 else region, rng)
+
+    def _pair(self, other: Picture, rng: np.random.Generator) -> tuple[Picture, Points]:
+        """Two views of one face: 2xSxSx3 and 2xKx2."""
+        view, jitter, seeds = self._view(rng), self._jitter(rng), rng.integers(1 << 62, size=3)
+        is_one_scene = rng.random() < 0.6
+        views = []
+        for nth, transform in enumerate((jitter, compose(self._tremble(rng), jitter))):
+            region, landmarks = self._cut(view, np.asarray(transform, np.float64), np.random.default_rng(seeds[0]))
+            region = _obstruct(region, landmarks, other, np.random.default_rng(seeds[1]))
+            region = degrade(region, np.random.default_rng(seeds[2] + (0 if is_one_scene else nth)))
+            views.append((shake(region, rng), landmarks))
+        return np.stack([region for region, _ in views]), np.stack([landmarks for _, landmarks in views])
+
+    def _view(self, rng: np.random.Generator, hidden_share: float | None = None) -> _View:
+        """Choose a face, perhaps bend it, perhaps let the frame's edge hide a share of it."""
         index = min(int(np.searchsorted(self._chances, rng.random())), len(self.faces) - 1)
-        face, size = self.faces[index], self.config.size_px
-        source_to_roi = compose(self._jitter(rng), self._rois[index])
-        is_mirrored = rng.random() < 0.5
-        if is_mirrored:
-            source_to_roi = compose([[-1, 0, size - 1], [0, 1, 0]], source_to_roi)
-        landmarks = transform_points(source_to_roi, face.landmarks)
-        region = _warp(face.picture, source_to_roi, size, rng)
-        landmarks = landmarks[MIRROR] if is_mirrored else landmarks
+        face, roi = self.faces[index], self._rois[index]
+        if hidden_share is None and rng.random() < 0.06:
+            hidden_share = rng.uniform(0.05, _MOST_HIDDEN_FACE)
+        picture, own_to_source = face.picture, invert(roi).astype(np.float64)
+        if hidden_share is not None:
+            picture, first = cut_off(picture, face.landmarks, hidden_share, rng)
+            own_to_source[:, 2] -= first
+        landmarks, bend = transform_points(roi, face.landmarks), None
+        if rng.random() < self.config.bend_share:
+            bend = draw_bend(landmarks, self.config.size_px, rng)
+            landmarks = np.asarray(landmarks + bend.shift(landmarks.astype(np.float64)), np.float32)
+        return _View(picture, landmarks, own_to_source, bend, bool(rng.random() < 0.5))
+
+    def _cut(self, view: _View, jitter: _Floats, rng: np.random.Generator) -> tuple[Picture, Points]:
+        size = self.config.size_px
+        own_to_region = jitter
+        if view.is_mirrored:
+            own_to_region = np.asarray(compose([[-1, 0, size - 1], [0, 1, 0]], jitter), np.float64)
+        landmarks = transform_points(np.asarray(own_to_region, np.float32), view.landmarks)
+        if view.bend is None:
+            own_to_source = np.vstack([view.own_to_source, [0, 0, 1]])
+            source_to_own = np.linalg.inv(own_to_source)[:2]
+            region = warp(view.picture, compose(own_to_region, source_to_own), size, rng)
+        else:
+            region_to_own = np.linalg.inv(np.vstack([own_to_region, [0, 0, 1]]))[:2]
+            maps = bend_maps(view.bend, region_to_own, view.own_to_source, size)
+            region = _remap(view.picture, maps, rng)
+        landmarks = landmarks[MIRROR] if view.is_mirrored else landmarks
         return region, np.asarray((landmarks + 0.5) / size, np.float32)
 
     def _jitter(self, rng: np.random.Generator) -> _Floats:
@@ -148,34 +219,41 @@ class RegionSampler:
             log_scale, shift = rng.uniform(-0.35, 0.3), rng.uniform(-0.15, 0.15, 2)
         return _about_centre(size, np.deg2rad(angle), np.exp(log_scale + rng.normal(0, 0.025, 2)), shift * size)
 
-    def negative(self, rng: np.random.Generator) -> Picture:
-        """A region without a face, or so far off one that a follower should give up."""
-        size, draw = self.config.size_px, rng.random()
-        if draw < 0.12:
-            return _texture(size, rng)
-        if draw < 0.3:
-            return _random_square(self._faceless[rng.integers(len(self._faceless))], size, rng)
-        for _ in range(20):
-            face = self.faces[int(rng.integers(len(self.faces)))]
-            square = _square_off_face(face, rng)
-            if square is not None:
-                centre, side = square
-                return _cut_square(face.picture, centre, side, size, rng)
-        return _texture(size, rng)
+    def _tremble(self, rng: np.random.Generator) -> _Floats:
+        """What a follower's region does from frame to frame: a little, seldom more."""
+        size, much = self.config.size_px, 4.0 if rng.random() < 0.25 else 1.0
+        scale = np.exp(rng.normal(0, 0.01 * much)) * np.ones(2)
+        return _about_centre(size, np.deg2rad(rng.normal(0, 1.2 * much)), scale, rng.normal(0, 0.01 * much, 2) * size)
 
 
-def faceless_picture(name: str) -> Picture:
-    """A picture of scikit-image as HxWx3 uint8 RGB; name is that of a function in `skimage.data`."""
-    picture = np.asarray(getattr(skimage.data, name)())
-    if picture.dtype != np.uint8:
-        picture = (picture * 255.0).round().astype(np.uint8)
-    if picture.ndim == 2:
-        picture = np.repeat(picture[..., None], 3, axis=2)
-    return np.ascontiguousarray(picture[..., :3])
+def _obstruct(region: Picture, landmarks: Points, other: Picture, rng: np.random.Generator) -> Picture:
+    """Put something before a face, sometimes; enough of it stays in view."""
+    draw = rng.random()
+    if draw < 0.15:
+        return occlude(region, other, rng)
+    if draw < 0.3:
+        share = rng.uniform(0.05, _MOST_HIDDEN_FACE)
+        return cover(region, landmarks * len(region) - 0.5, share, _filling(other, rng), rng)
+    return region
+
+
+def _filling(other: Picture, rng: np.random.Generator) -> Picture:
+    """What stands before a face: a detail or a blur of another region, or a texture."""
+    size, draw = len(other), rng.random()
+    if draw < 0.3:
+        return texture(size, rng)
+    if draw < 0.6:
+        return np.asarray(cv2.GaussianBlur(other, (0, 0), size * rng.uniform(0.1, 0.3)), np.uint8)
+    side = int(size * rng.uniform(0.15, 0.35))
+    y, x = rng.integers(size - side, size=2)
+    return np.asarray(cv2.resize(other[y : y + side, x : x + side], (size, size)), np.uint8)
 
 
 def _weight(face: LabelledFace) -> float:
-    """How often a face is drawn: 1 for a calm frontal one, up to 7 for what the pictures show seldom."""
+    """How often a face is drawn: 1 for a calm frontal one, up to 9 for what the pictures show seldom.
+
+    Where labeller and detector disagree one of them is wrong: such a face is drawn less often, down to never.
+    """
     five = five_points(face.landmarks)
     height = max(float(np.linalg.norm(five[3:].mean(0) - five[:2].mean(0))), 1e-6)
     lips = face.landmarks[MESH["lips_inner"]]
@@ -187,10 +265,11 @@ def _weight(face: LabelledFace) -> float:
         )
         / height
     )
-    is_turned = np.clip((0.85 - float(np.linalg.norm(five[1] - five[0])) / height) / 0.15, 0, 2)
-    is_open_mouthed = np.clip((mouth_gap - 0.08) / 0.15, 0, 2.5)
-    is_blinking = np.clip((0.12 - eye_gap) / 0.03, 0, 1.5)
-    return float((1.5 if face.group == "portraits" else 1.0) + is_turned + is_open_mouthed + is_blinking)
+    is_turned = np.clip((0.85 - float(np.linalg.norm(five[1] - five[0])) / height) / 0.15, 0, 3)
+    is_open_mouthed = np.clip((mouth_gap - 0.08) / 0.1, 0, 3)
+    is_blinking = np.clip((0.12 - eye_gap) / 0.03, 0, 2)
+    trust = float(np.clip((_DOUBT_NONE - face.doubt) / (_DOUBT_NONE - _DOUBT_SOME), 0, 1))
+    return float((1.5 if face.group == "portraits" else 1.0) + is_turned + is_open_mouthed + is_blinking) * trust
 
 
 def _about_centre(size: int, angle: float, scale_xy: _Floats, shift: _Floats) -> _Floats:
@@ -200,72 +279,7 @@ def _about_centre(size: int, angle: float, scale_xy: _Floats, shift: _Floats) ->
     return np.concatenate([linear, (middle + shift - linear @ (middle, middle))[:, None]], axis=1)
 
 
-def _warp(picture: Picture, source_to_roi: _Floats | Points, size: int, rng: np.random.Generator) -> Picture:
-    border = _BORDERS[rng.integers(3)]
-    colour = tuple(float(v) for v in rng.integers(0, 256, 3)) if rng.random() < 0.5 else (0.0, 0.0, 0.0)
-    return np.asarray(
-        cv2.warpAffine(
-            picture,
-            source_to_roi.astype(np.float64),
-            (size, size),
-            flags=cv2.INTER_LINEAR,
-            borderMode=border,
-            borderValue=colour,
-        ),
-        np.uint8,
-    )
-
-
-def _cut_square(picture: Picture, centre: _Floats, side: float, size: int, rng: np.random.Generator) -> Picture:
-    angle = rng.uniform(-np.pi, np.pi) if rng.random() < 0.3 else rng.normal(0, 0.3)
-    scale = size / side
-    cos, sin = np.cos(angle) * scale, np.sin(angle) * scale
-    linear = np.array([[cos, -sin], [sin, cos]])
-    shift = (size - 1) / 2 - linear @ centre
-    return _warp(picture, np.concatenate([linear, shift[:, None]], axis=1), size, rng)
-
-
-def _random_square(picture: Picture, size: int, rng: np.random.Generator) -> Picture:
-    height, width = picture.shape[:2]
-    side = float(np.exp(rng.uniform(np.log(24), np.log(min(height, width)))))
-    return _cut_square(picture, rng.uniform((0, 0), (width, height)), side, size, rng)
-
-
-def _square_off_face(face: LabelledFace, rng: np.random.Generator) -> tuple[_Floats, float] | None:
-    """Centre and side of a square that shows no face as a whole; None if the dice fell on one."""
-    low, high = face.landmarks.min(0), face.landmarks.max(0)
-    extent, middle = float((high - low).max()), (low + high) / 2
-    height, width = face.picture.shape[:2]
-    side = extent * float(np.exp(rng.uniform(np.log(0.5), np.log(2.2))))
-    draw = rng.random()
-    if draw < 0.35 and len(face.nearby):
-        centre = face.nearby[rng.integers(len(face.nearby))]
-    elif draw < 0.6:
-        turn = rng.uniform(0, 2 * np.pi)
-        centre = middle + extent * rng.uniform(0.6, 1.2) * np.array([np.cos(turn), np.sin(turn)])
-    elif draw < 0.7:  # a detail of the face fills the region
-        return middle + rng.uniform(-0.3, 0.3, 2) * extent, extent * rng.uniform(0.15, 0.4)
-    else:
-        centre = rng.uniform((0, 0), (width, height))
-    boxes = np.concatenate([np.concatenate([low, high])[None], face.boxes_xyxy[1 if face.is_box_of_face else 0 :]])
-    return None if _largest_share(centre, side, boxes) > 0.35 else (np.asarray(centre), side)
-
-
-def _largest_share(centre: _Floats, side: float, boxes: _Floats | Points) -> float:
-    inner_low = np.maximum(boxes[:, :2], centre - side / 2)
-    inner_high = np.minimum(boxes[:, 2:], centre + side / 2)
-    inside = np.maximum(inner_high - inner_low, 0).prod(1)
-    return float((inside / np.maximum((boxes[:, 2:] - boxes[:, :2]).prod(1), 1e-6)).max())
-
-
-def _texture(size: int, rng: np.random.Generator) -> Picture:
-    """Smooth noise, white noise, a ramp or one colour."""
-    kind, base = rng.integers(4), rng.uniform(0, 255, 3)
-    if kind == 0:
-        return np.full((size, size, 3), base).astype(np.uint8)
-    if kind == 1:
-        ramp = np.linspace(0, 1, size)[:, None, None] * (rng.uniform(0, 255, 3) - base) + base
-        return np.ascontiguousarray(np.broadcast_to(ramp, (size, size, 3)).astype(np.uint8))
-    cells = size if kind == 2 else int(rng.integers(2, 24))
-    coarse = np.clip(rng.normal(base, rng.uniform(5, 80), (cells, cells, 3)), 0, 255).astype(np.uint8)
-    return np.asarray(cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC), np.uint8)
+def _remap(picture: Picture, maps: tuple[Points, Points], rng: np.random.Generator) -> Picture:
+    border, colour = draw_border(rng)
+    region = cv2.remap(picture, *maps, cv2.INTER_LINEAR, borderMode=border, borderValue=colour)
+    return np.asarray(region, np.uint8)

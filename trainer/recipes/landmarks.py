@@ -58,6 +58,14 @@ _logger = logging.getLogger(__name__)
 @click.option(
     "--batch-size", default=_DEFAULTS.batch_size, show_default=True, type=click.IntRange(2), help="Regions per step."
 )
+@click.option(
+    "--learning-rate", default=_DEFAULTS.learning_rate, show_default=True, type=click.FloatRange(0.0), help="Its peak."
+)
+@click.option(
+    "--start-from",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="snapshot.pt of another run: a new run begins with its averaged weights.",
+)
 @click.option("--seed", default=_DEFAULTS.seed, show_default=True, help="Of the first weights and the regions drawn.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="CPU threads.")
 @click.option(
@@ -78,6 +86,8 @@ def main(
     run_dir: Path,
     steps: int,
     batch_size: int,
+    learning_rate: float,
+    start_from: Path | None,
     seed: int,
     threads: int,
     hold_portraits: int,
@@ -88,12 +98,12 @@ def main(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
-    config = LandmarkTrainingConfig(steps=steps, batch_size=batch_size, seed=seed)
+    config = LandmarkTrainingConfig(steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed)
     try:
         training, held = split_faces(load_faces(data), hold_portraits, hold_faces)
     except TrainingDataError as error:
         raise click.ClickException(str(error)) from error
-    network = train_landmarks(training, run_dir, config)
+    network = train_landmarks(training, run_dir, config, start_from=start_from)
     export_weights(network, run_dir / _WEIGHTS_NAME)
     whole = load_faces(data, names={face.name for face in held}, is_shrunk=False)
     measure(run_dir, whole, presence_regions)
