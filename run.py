@@ -38,6 +38,7 @@ EXIT_CODES: dict[str, int] = {
     "VerificationError": 7,
     "OutOfSpaceError": 8,
     "ModelError": 9,
+    "UnsuitableStyleError": 9,
     "AlignmentError": 10,
     "FaceSegError": 11,
     "TrainerError": 12,

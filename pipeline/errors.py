@@ -37,6 +37,10 @@ class OutOfSpaceError(PipelineError):
     """The disk that holds the output is full."""
 
 
+class UnsuitableStyleError(PipelineError):
+    """A style cannot do what an option asks of it."""
+
+
 class BatchError(PipelineError):
     """Some of several inputs failed; `failures` holds their errors in order."""
 

@@ -22,7 +22,8 @@ from .publish import publish, work_folder, write_text
 from .report import Report
 from .stills import Picture, read_picture, write_picture
 from .studio import Studio
-from .stylist import Stylist
+from .stylist import Stylist, cut
+from .whole_frame import WholeFrame, paint
 
 RGB = npt.NDArray[np.uint8]
 
@@ -103,16 +104,30 @@ def _restyle(picture: Picture, studio: Studio, report: Report) -> npt.NDArray[np
     analysis = still_analysis(studio.finder.find(canvas), studio.finder.detector.name)
     placements = plan_faces(analysis, studio, report).faces_in(0)
     [faces_styled] = studio.cast.stylise([(canvas, placements)])
+    if studio.whole is not None:
+        _paint(canvas, studio.whole, studio.settings.strength, report)
     for styled in faces_styled:
         if styled.styled is None:
             report.guarded += 1
             continue
-        crop, mask = fit_in(styled.styled.astype(np.float32), styled.source, styled.head)
+        place, size_px = styled.placement.source_to_crop, styled.source.shape[0]
+        surroundings = styled.source if studio.whole is None else cut(canvas, place, size_px)
+        crop, mask = fit_in(styled.styled.astype(np.float32), surroundings, styled.head)
         mask *= np.float32(styled.placement.opacity)
-        report.faces += paste_face(canvas, crop, mask, styled.placement.source_to_crop) is not None
+        report.faces += paste_face(canvas, crop, mask, place) is not None
     if studio.settings.compare == "side":
         return np.concatenate([picture.rgb, canvas.pixels], axis=1)
     return canvas.pixels
+
+
+def _paint(canvas: PictureCanvas, whole: WholeFrame, opacity: float, report: Report) -> None:
+    """Restyle the whole picture in place; where the generator's answer is broken it stays as it is."""
+    [answer] = whole.stylise([canvas])
+    if answer.styled is None:
+        report.guarded += 1
+        return
+    paint(canvas, whole.finish(answer.styled.astype(np.float32), answer.source), answer.source, opacity)
+    report.whole_frames = 1
 
 
 def _generate(picture: Picture, stylist: Stylist) -> RGB:

@@ -18,8 +18,9 @@ from .guard import is_outlier
 from .meter import WarpErrorMeter, luma8
 from .paste import Region, paste_face
 from .plan import Placement
-from .stylist import StyledFace, Stylist
+from .stylist import StyledFace, Stylist, cut
 from .temporal import RADIUS_FRAMES, TemporalBlend
+from .whole_frame import FLOW_SIDE_PX, StyledPicture, WholeFrame, paint
 
 Crop = npt.NDArray[np.uint8]
 
@@ -33,7 +34,9 @@ class RenderStats:
     num_pasted: int = 0
     """Face instances that were pasted."""
     num_frames_pasted: int = 0
-    """Frames into which something was pasted."""
+    """Frames into which a face was pasted."""
+    num_whole: int = 0
+    """Frames that were restyled as a whole."""
     stage_secs: dict[str, float] = field(default_factory=dict)
     """Seconds spent per stage."""
 
@@ -42,6 +45,7 @@ class RenderStats:
         self.num_guarded += other.num_guarded
         self.num_pasted += other.num_pasted
         self.num_frames_pasted += other.num_frames_pasted
+        self.num_whole += other.num_whole
         for stage, secs in other.stage_secs.items():
             self.stage_secs[stage] = self.stage_secs.get(stage, 0.0) + secs
 
@@ -59,6 +63,7 @@ class _Styled:
     index: int
     frame: Frame
     faces: Mapping[int, StyledFace]
+    whole: StyledPicture | None
 
 
 class ChunkRenderer:
@@ -71,13 +76,27 @@ class ChunkRenderer:
         cuts: frozenset[int],
         *,
         smoothing: float,
+        whole: WholeFrame | None = None,
+        opacity: float = 1.0,
     ) -> None:
+        """Put the tools together.
+
+        Args:
+            stylist: restyles faces.
+            faces_in: tells the faces of a frame by its index.
+            cuts: indices of the frames that start a new scene.
+            smoothing: steadiness over time, 0..1.
+            whole: restyles whole frames before the faces are set in; None leaves them as they are.
+            opacity: 0..1, how strongly whole frames are restyled.
+        """
         self.stats = RenderStats()
         self.meter = WarpErrorMeter()
         self._stylist = stylist
         self._faces_in = faces_in
         self._cuts = cuts
         self._blend = TemporalBlend(smoothing)
+        self._whole, self._opacity = whole, opacity
+        self._whole_blend = TemporalBlend(smoothing, flow_side_px=FLOW_SIDE_PX)
 
     def render(
         self, frames: Iterable[Frame], first: int, start: int, stop: int
@@ -111,41 +130,69 @@ class ChunkRenderer:
         while group := list(islice(frames, self._stylist.batch_size)):
             before = perf_counter()
             styled = self._stylist.stylise([(frame, self._faces_in(index)) for index, frame in group])
-            self.stats.spend("generate", before)
-            for (index, frame), faces in zip(group, styled, strict=True):
-                yield _Styled(index, frame, {face.placement.track_id: face for face in faces})
+            before = self.stats.spend("generate", before)
+            wholes: Sequence[StyledPicture | None] = [None] * len(group)
+            if self._whole is not None:
+                wholes = self._whole.stylise([frame for _, frame in group])
+                self.stats.spend("generate whole", before)
+            for (index, frame), faces, whole in zip(group, styled, wholes, strict=True):
+                yield _Styled(index, frame, {face.placement.track_id: face for face in faces}, whole)
 
     def _finish(self, window: Sequence[_Styled], index: int) -> tuple[Frame, Frame | None]:
         here = next(styled for styled in window if styled.index == index)
-        if not here.faces:
+        if not here.faces and here.whole is None:
             luma = luma8(here.frame)
             self.meter.update(luma, luma, [], index in self._cuts)
             return here.frame, None
         # Neighbours still need this frame's crops, not its pixels: painting it in place is safe.
         source = here.frame.copy()
+        painted = None if here.whole is None else self._paint(here.frame, window, index, here.whole)
         regions = [region for face in here.faces.values() if (region := self._paste(here.frame, window, index, face))]
         self.stats.num_frames_pasted += bool(regions)
+        regions = regions if painted is None else [painted]
         before = perf_counter()
         self.meter.update(luma8(source), luma8(here.frame), regions, index in self._cuts)
         self.stats.spend("measure", before)
         return here.frame, source
 
+    def _paint(self, frame: Frame, window: Sequence[_Styled], index: int, whole: StyledPicture) -> Region | None:
+        """Restyle the whole frame; None where that is broken and the source stays."""
+        before = perf_counter()
+        scene = [styled for styled in window if self._is_one_scene(styled.index, index)]
+        around = {styled.index: styled.whole for styled in scene if styled.whole is not None}
+        picture = self._steadied(around, index, self._whole_blend)
+        before = self.stats.spend("blend whole", before)
+        if picture is None or self._whole is None:
+            return None
+        paint(frame, self._whole.finish(picture, whole.source), whole.source, self._opacity)
+        self.stats.spend("paint", before)
+        self.stats.num_whole += 1
+        width, height = frame.size_wh
+        return Region(0, 0, np.ones((height, width), np.float32))
+
+    def _is_one_scene(self, a: int, b: int) -> bool:
+        return not any(i in self._cuts for i in range(min(a, b) + 1, max(a, b) + 1))
+
     def _paste(self, frame: Frame, window: Sequence[_Styled], index: int, face: StyledFace) -> Region | None:
         before = perf_counter()
-        crop = self._steadied(window, index, face)
+        track = face.placement.track_id
+        around = {styled.index: styled.faces[track] for styled in window if track in styled.faces}
+        crop = self._steadied(around, index, self._blend)
         before = self.stats.spend("blend", before)
         if crop is None:
             return None
-        crop, mask = fit_in(crop, face.source, face.head)
-        region = paste_face(frame, crop, mask * np.float32(face.placement.opacity), face.placement.source_to_crop)
+        place, size_px = face.placement.source_to_crop, crop.shape[0]
+        surroundings = face.source if self._whole is None else cut(frame, place, size_px)
+        crop, mask = fit_in(crop, surroundings, face.head)
+        region = paste_face(frame, crop, mask * np.float32(face.placement.opacity), place)
         self.stats.spend("paste", before)
         self.stats.num_pasted += region is not None
         return region
 
-    def _steadied(self, window: Sequence[_Styled], index: int, face: StyledFace) -> npt.NDArray[np.float32] | None:
-        """The crop to show: blended over the window, or the nearest good one where this one is broken."""
-        track = face.placement.track_id
-        around = {styled.index: styled.faces[track] for styled in window if track in styled.faces}
+    def _steadied(
+        self, around: Mapping[int, StyledFace | StyledPicture], index: int, blend: TemporalBlend
+    ) -> npt.NDArray[np.float32] | None:
+        """The picture to show: blended over the window, or the nearest good one where this one is broken."""
         sources = {i: f.source for i, f in around.items()}
         styled = {i: f.styled for i, f in around.items() if f.styled is not None}
         if index in styled and is_outlier(sources, styled, index):
@@ -156,4 +203,4 @@ class ChunkRenderer:
                 return None
             nearest = min(styled, key=lambda i: (abs(i - index), i))
             styled[index] = styled[nearest]
-        return self._blend.blend(sources, styled, index)
+        return blend.blend(sources, styled, index)

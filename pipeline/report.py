@@ -56,6 +56,8 @@ class Report:
     """Broken crops that were not shown."""
     frames_with_faces: int = 0
     """Frames into which something was pasted."""
+    whole_frames: int = 0
+    """Frames that were restyled as a whole (`--scope frame`)."""
     chunks_resumed: int = 0
     """Chunks kept from an earlier, interrupted run."""
     stage_secs: dict[str, float] = field(default_factory=dict)

@@ -101,6 +101,11 @@ class ConvertSettings:
         "`faces INPUT` shows.",
         metavar=FACES_SYNTAX,
     )
+    scope: str = _choice(
+        "head",
+        "How much is restyled: the inside of the face, the head, or the whole frame with the faces in it.",
+        choices=("face", "head", "frame"),
+    )
     mask: str = _choice(
         "auto",
         "Which pixels of a crop are restyled: by face parser, by landmarks, or a soft box.",

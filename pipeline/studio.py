@@ -15,6 +15,7 @@ from model import Engine, Style, StyleFormatError, load_engine, load_style
 
 from .cast import Cast
 from .choice import NO_STYLE, parse_style_for
+from .errors import UnsuitableStyleError
 from .finder import FaceFinder
 from .masks import MaskMaker, build_mask_maker
 from .plan import CropSpec
@@ -22,6 +23,7 @@ from .publish import sha256_of
 from .report import Report
 from .settings import ConvertSettings
 from .stylist import Stylist
+from .whole_frame import WholeFrame
 
 
 def _sha256_or_none(path: Path) -> str | None:
@@ -54,7 +56,7 @@ class Studio:
         """
         self.cast  # noqa: B018
         if not self.settings.aligned:
-            self.finder  # noqa: B018
+            self.finder, self.whole  # noqa: B018
 
     @cached_property
     def style_names(self) -> tuple[str, ...]:
@@ -158,13 +160,17 @@ class Studio:
     @property
     def mask_name(self) -> str:
         """How masks are made."""
-        return self._masks(self.style.card.mask_group)[0]
+        return self._masks(self._group_of(self.style))[0]
+
+    def _group_of(self, style: Style) -> str:
+        """Which parts of a style's crops are shown: those that its card names, unless only faces are wanted."""
+        return "face" if self.settings.scope == "face" else style.card.mask_group
 
     @cached_property
     def stylists(self) -> dict[str, Stylist]:
         """For each style its generator and its masks together."""
         return {
-            name: Stylist(self.engines[name], self._masks(style.card.mask_group)[1], self.crop_spec(name).size_px)
+            name: Stylist(self.engines[name], self._masks(self._group_of(style))[1], self.crop_spec(name).size_px)
             for name, style in self.styles.items()
         }
 
@@ -177,3 +183,20 @@ class Studio:
     def cast(self) -> Cast:
         """All stylists, each for the faces of its style."""
         return Cast(self.stylists)
+
+    @cached_property
+    def whole(self) -> WholeFrame | None:
+        """What restyles whole frames; None unless `--scope frame` asks for it.
+
+        Raises:
+            UnsuitableStyleError: the style's generator takes pictures of one size only.
+        """
+        if self.settings.scope != "frame":
+            return None
+        if self.style.config.head_size is None:
+            size_px = self.style.config.image_size_px
+            raise UnsuitableStyleError(
+                f'the style "{self.style.name}" has a full head and takes pictures of {size_px}x{size_px} only, so it '
+                "cannot restyle whole frames; choose another --style, or --scope head."
+            )
+        return WholeFrame(self.engine)

@@ -72,7 +72,8 @@ class _Conversion:
             plan = self._plan(analysis)
             finished = folder / f"finished{output.suffix}"
             # Copying would carry damage and broken stamps along.
-            may_copy = not (plan.tracks or analysis.warnings or self.settings.compare != "none")
+            is_restyled = bool(plan.tracks) or self.studio.whole is not None
+            may_copy = not (is_restyled or analysis.warnings or self.settings.compare != "none")
             if not (may_copy and self._copy(finished, analysis)):
                 chunks = self._render(analysis, plan, folder, encoding)
                 self._join(chunks, analysis, encoding, finished)
@@ -215,12 +216,20 @@ class _Conversion:
             stats.num_guarded,
             stats.num_frames_pasted,
         )
+        report.whole_frames = stats.num_whole
         report.stage_secs |= {stage: round(secs, 3) for stage, secs in stats.stage_secs.items()}
         report.warp_error_in, report.warp_error_out = sums.means()
         return chunks
 
     def _render_chunk(self, chunk: Chunk, analysis: Analysis, plan: Plan, encoding: EncodePlan) -> None:
-        renderer = ChunkRenderer(self.studio.cast, plan.faces_in, analysis.cuts, smoothing=self.settings.smoothing)
+        renderer = ChunkRenderer(
+            self.studio.cast,
+            plan.faces_in,
+            analysis.cuts,
+            smoothing=self.settings.smoothing,
+            whole=self.studio.whole,
+            opacity=self.settings.strength,
+        )
         first = max(chunk.start - RADIUS_FRAMES, 0)
         last = min(chunk.stop + RADIUS_FRAMES, analysis.num_frames)
         decoded = iter_chunk(self.info, analysis.pts.tolist(), first, last, is_repaired=analysis.is_repaired)
