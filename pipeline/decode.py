@@ -7,6 +7,7 @@ bwdif, so that faces are whole. Nothing is encoded or shown here.
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -97,6 +98,33 @@ def iter_frames(info: MediaInfo, *, report: DecodeReport | None = None, strict: 
     _look_for_losses(info, report)
     if report.num_frames == 0 or (strict and report.is_damaged):
         raise UnreadableInputError(_damage(info, report))
+
+
+def frame_near(info: MediaInfo, at_secs: float, *, is_exact: bool = True) -> Frame | None:
+    """Decode one frame of a video.
+
+    Args:
+        info: What `probe` found.
+        at_secs: Time from the video's start.
+        is_exact: The first frame at or after that time, else quickly the key frame before it.
+
+    Returns:
+        The frame; the last one where the video ends before; None where nothing can be decoded.
+    """
+    import av
+
+    time_base = info.video.time_base
+    wanted = int((Fraction(at_secs) + (info.start_secs or 0)) / time_base)
+    report, last = DecodeReport(), None
+    with open_media(info.path) as container:
+        stream = container.streams[info.video.index]
+        with suppress(av.FFmpegError):  # then from the start
+            container.seek(wanted, stream=stream)
+        for source in _decoded(container, info, report, (stream,)):
+            last = source
+            if not is_exact or (source.pts is not None and source.pts >= wanted):
+                break
+    return None if last is None else _convert(last, last.pts or 0, info, report)
 
 
 def iter_stamps(info: MediaInfo, report: DecodeReport) -> Iterator[int | None]:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from model.images import to_pictures, to_tensor
 
+from .analysis import Analysis
 from .blending import fit_in
 from .casting import plan_faces, still_analysis
 from .errors import PipelineError
@@ -99,9 +100,28 @@ def convert_picture(item: Item, studio: Studio, progress: Progress) -> Report:
 
 
 def _restyle(picture: Picture, studio: Studio, report: Report) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
-    """The picture with its faces restyled; fills the report's counts."""
+    """The picture with its faces restyled, or both side by side; fills the report's counts."""
     canvas = PictureCanvas(picture.rgb.copy())
-    analysis = still_analysis(studio.finder.find(canvas), studio.finder.detector.name)
+    restyle(canvas, find_faces(canvas, studio), studio, report)
+    if studio.settings.compare == "side":
+        return np.concatenate([picture.rgb, canvas.pixels], axis=1)
+    return canvas.pixels
+
+
+def find_faces(canvas: PictureCanvas, studio: Studio) -> Analysis:
+    """Find the faces of a picture, numbered from left to right."""
+    return still_analysis(studio.finder.find(canvas), studio.finder.detector.name)
+
+
+def restyle(canvas: PictureCanvas, analysis: Analysis, studio: Studio, report: Report) -> None:
+    """Restyle the chosen faces of a picture, and with `--scope frame` the whole of it, in place.
+
+    Args:
+        canvas: the picture, changed in place.
+        analysis: its faces.
+        studio: styles and choices.
+        report: its counts are filled.
+    """
     placements = plan_faces(analysis, studio, report).faces_in(0)
     [faces_styled] = studio.cast.stylise([(canvas, placements)])
     if studio.whole is not None:
@@ -115,9 +135,6 @@ def _restyle(picture: Picture, studio: Studio, report: Report) -> npt.NDArray[np
         crop, mask = fit_in(styled.styled.astype(np.float32), surroundings, styled.head)
         mask *= np.float32(styled.placement.opacity)
         report.faces += paste_face(canvas, crop, mask, place) is not None
-    if studio.settings.compare == "side":
-        return np.concatenate([picture.rgb, canvas.pixels], axis=1)
-    return canvas.pixels
 
 
 def _paint(canvas: PictureCanvas, whole: WholeFrame, opacity: float, report: Report) -> None:
