@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .detectors import FaceDetector
 from .downloads import PublicWeights, fetch_weights
 from .errors import DetectorUnavailableError, WeightsError
 from .faces import Face, box_from_square, suppress_duplicates
@@ -45,7 +46,7 @@ _MIN_FRAME_PX = 8
 """Shorter sides hold no face, but BlazeFace would see one in the border around them."""
 
 
-class SfdDetector:
+class SfdDetector(FaceDetector):
     """Faces of all sizes and poses by S3FD: accurate, and slow without a GPU."""
 
     name = "sfd"
@@ -85,7 +86,7 @@ class SfdDetector:
         return suppress_duplicates([Face(box, None, min(score, 1.0)) for box, score in boxes])
 
 
-class BlazefaceDetector:
+class BlazefaceDetector(FaceDetector):
     """Large and middling faces by BlazeFace: small and fast, made for phones."""
 
     name = "blazeface"

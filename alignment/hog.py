@@ -11,12 +11,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from .detectors import FaceDetector
 from .errors import DetectorUnavailableError
 from .faces import Face, box_from_square, suppress_duplicates
 from .working_scale import resize_short_side, to_frame
 
 
-class HogDetector:
+class HogDetector(FaceDetector):
     """Faces by histograms of oriented gradients and a linear classifier (dlib)."""
 
     name = "hog"

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from .detectors import FaceDetector
 from .downloads import PublicWeights, fetch_weights
 from .errors import WeightsError
 from .faces import Face, suppress_duplicates
@@ -33,7 +34,7 @@ _MAX_FACES = 200
 _NMS_IOU = 0.3
 
 
-class YunetDetector:
+class YunetDetector(FaceDetector):
     """Faces with five landmarks, by YuNet in OpenCV's own runtime."""
 
     name = "yunet"
