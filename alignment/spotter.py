@@ -1,0 +1,203 @@
+"""The `builtin` face detector: a small network whose weights come with the package, with five landmarks per face.
+
+Finds faces from about 16 px of a picture shrunk to 360 px, turned by up to 60 degrees, half hidden or in profile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .detectors import FaceDetector
+from .errors import WeightsError
+from .faces import Face, suppress_duplicates
+from .working_scale import resize_short_side, to_frame
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .spotter_net import SpotterNet, SpotterOutput
+
+BUILT_IN_WEIGHTS = Path(__file__).parent / "weights" / "detector.safetensors"
+"""The built-in network, float16; its model card lies beside it."""
+
+_MAX_BATCH_PIXELS = 4_000_000
+_MAX_CANDIDATES = 400
+
+_Frame = npt.NDArray[np.uint8]
+
+
+class BuiltInDetector(FaceDetector):
+    """Faces with five landmarks, by the built-in network in float32.
+
+    A frame's faces do not depend on the frames it is searched together with. On a CPU they are equal to the bit: there
+    frames are searched one by one, which costs no more.
+    """
+
+    name = "builtin"
+
+    def __init__(
+        self,
+        network: SpotterNet,
+        device: str = "cpu",
+        *,
+        working_short_side_px: int = 360,
+        retry_short_side_px: int = 720,
+        min_score: float = 0.5,
+    ) -> None:
+        """Detect with `network`, whose norms get folded.
+
+        Args:
+            network: the network.
+            device: torch device.
+            working_short_side_px: short side of the picture searched; it finds faces down to about 16 px.
+            retry_short_side_px: larger short side of a second search, made where the first finds nothing and the frame
+                has the pixels; 0 for none.
+            min_score: score a face needs, 0 to 1.
+        """
+        import torch
+
+        self._device = torch.device(device)
+        self._network = network.fold_norms().to(self._device).to(memory_format=torch.channels_last)
+        self._short_sides_px = (working_short_side_px, retry_short_side_px)
+        self._min_score = min_score
+
+    def detect(self, frame: _Frame) -> list[Face]:
+        """Find the faces of one frame.
+
+        Args:
+            frame: HxWx3 uint8 RGB.
+
+        Returns:
+            Faces with five landmarks in source-frame pixels, best first.
+        """
+        return self.detect_batch([frame])[0]
+
+    def detect_batch(self, frames: Sequence[_Frame]) -> list[list[Face]]:
+        """Find the faces of several frames, those of equal size together.
+
+        Args:
+            frames: each HxWx3 uint8 RGB.
+
+        Returns:
+            For each frame what `detect` gives.
+        """
+        first_px, retry_px = self._short_sides_px
+        found = self._search(frames, first_px)
+        again = [i for i, faces in enumerate(found) if not faces and min(retry_px, *frames[i].shape[:2]) > first_px]
+        for i, faces in zip(again, self._search([frames[i] for i in again], retry_px), strict=True):
+            found[i] = faces
+        return found
+
+    def _search(self, frames: Sequence[_Frame], short_side_px: int) -> list[list[Face]]:
+        resized = [resize_short_side(frame, min(short_side_px, 2 * min(frame.shape[:2]))) for frame in frames]
+        found: list[list[Face]] = [[] for _ in frames]
+        for group in _equal_sized([picture for picture, _ in resized], is_single=self._device.type == "cpu"):
+            pictures = np.stack([resized[i][0] for i in group])
+            for i, faces in zip(group, self._run(pictures), strict=True):
+                scale_xy = resized[i][1]
+                found[i] = suppress_duplicates([_scaled(face, scale_xy) for face in faces])
+        return found
+
+    def _run(self, pictures: npt.NDArray[np.uint8]) -> list[list[Face]]:
+        """NxHxWx3 uint8 RGB to the faces of each, in its pixels, duplicates included."""
+        import torch
+
+        with torch.inference_mode():
+            images = torch.from_numpy(pictures).to(self._device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
+            height, width = images.shape[2:]
+            # Padding is what the network's own convolutions pad with.
+            padded = torch.nn.functional.pad(images, (0, -width % 32, 0, -height % 32))
+            output = self._network(padded)
+            return _faces(output, (int(padded.shape[2]), int(padded.shape[3])), self._min_score)
+
+
+def load_builtin_detector(weights: Path | None = None, device: str = "cpu", **options: Any) -> BuiltInDetector:
+    """Load the built-in detector.
+
+    Args:
+        weights: .safetensors file of a `SpotterNet` with folded norms; None is BUILT_IN_WEIGHTS.
+        device: torch device.
+        options: passed on to `BuiltInDetector`.
+
+    Raises:
+        WeightsError: the file is missing, unreadable, or of another network.
+    """
+    from .spotter_net import SpotterNet
+
+    path = weights or BUILT_IN_WEIGHTS
+    network = SpotterNet().fold_norms()
+    try:
+        network.load_state_dict(_read_weights(path))
+    except RuntimeError as error:
+        raise WeightsError(
+            f"'{path}' holds another network than the built-in face detector; give a file written by its recipe. "
+            f"{error}"
+        ) from error
+    return BuiltInDetector(network, device, **options)
+
+
+def _read_weights(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return {name: tensor.float() for name, tensor in load_file(path).items()}
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(
+            f"face detector weights '{path}' cannot be read: {error}. Reinstall the package, or give the path of a "
+            ".safetensors file."
+        ) from error
+
+
+def _equal_sized(pictures: Sequence[_Frame], *, is_single: bool) -> list[list[int]]:
+    """Indices of pictures that can be searched together."""
+    groups: list[list[int]] = []
+    open_groups: dict[tuple[int, ...], list[int]] = {}
+    for i, picture in enumerate(pictures):
+        limit = 1 if is_single else max(_MAX_BATCH_PIXELS // (picture.shape[0] * picture.shape[1]), 1)
+        group = open_groups.get(picture.shape)
+        if group is None or len(group) >= limit:
+            group = open_groups[picture.shape] = []
+            groups.append(group)
+        group.append(i)
+    return groups
+
+
+def _faces(output: SpotterOutput, size_hw: tuple[int, int], min_score: float) -> list[list[Face]]:
+    scores = output.score_logits.sigmoid()
+    picked = (scores >= min_score) & _is_peak(scores, size_hw)
+    faces = []
+    for n in range(len(scores)):
+        cells = picked[n].nonzero().squeeze(1)
+        own = scores[n, cells]
+        order = own.argsort(descending=True, stable=True)[:_MAX_CANDIDATES]
+        rows = [x[n, cells[order]].cpu().numpy() for x in (output.boxes, output.points)]
+        values = own[order].cpu().tolist()
+        faces.append([Face(box, points, score) for box, points, score in zip(*rows, values, strict=True)])
+    return faces
+
+
+def _is_peak(scores: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """NxC bool: no cell beside it on its grid scores higher."""
+    import torch
+
+    from .spotter_net import STRIDES
+
+    peaks, start = [], 0
+    for stride in STRIDES:
+        height, width = size_hw[0] // stride, size_hw[1] // stride
+        grid = scores[:, start : start + height * width].reshape(-1, 1, height, width)
+        peaks.append((grid >= torch.nn.functional.max_pool2d(grid, 3, 1, 1)).flatten(1))
+        start += height * width
+    return torch.cat(peaks, dim=1)
+
+
+def _scaled(face: Face, scale_xy: npt.NDArray[np.float64]) -> Face:
+    assert face.landmarks is not None
+    box = to_frame(face.box_xyxy.reshape(2, 2), scale_xy).reshape(4)
+    return Face(box, to_frame(face.landmarks, scale_xy), face.score)
