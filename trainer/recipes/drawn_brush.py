@@ -80,7 +80,12 @@ class Canvas:
 
     def blend(self, mask: Array, colour: Array) -> None:
         """Mix `colour` (3 or HxWx3, RGB in [0, 1]) in where `mask` (HxW in [0, 1]) says."""
-        self.rgb += mask[..., None] * (colour - self.rgb)
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        if not len(rows):
+            return
+        window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        painted = self.rgb[window]
+        painted += mask[window][..., None] * ((colour if colour.ndim == 1 else colour[window]) - painted)
 
     def fill(self, polygon: Array, colour: Array, clip: Array | float = 1.0) -> None:
         """Fill a polygon (Nx2 px) with one colour, times `clip` (HxW or a number in [0, 1])."""

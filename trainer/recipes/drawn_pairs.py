@@ -1,4 +1,4 @@
-"""The toon recipe's training pairs: drawn once into a cache, read back as batches with consistent augmentation.
+"""Training pairs of the drawn styles: drawn once into a cache, read back as batches with consistent augmentation.
 
 A pair is a photograph and its drawing on one canvas with a margin, so that shifts, turns and scalings find real pixels.
 """
@@ -26,9 +26,11 @@ from ..errors import TrainingDataError
 from .drawn_brush import Array, coverage
 from .drawn_data import CANVAS_PX, CROP_PX, Face, Picture, Sitter, has_good_labels, load_sitter
 from .drawn_tones import to_lab, to_rgb
-from .toon_drawing import draw
 
 log = logging.getLogger(__name__)
+
+Draw = Callable[[Sitter], Picture]
+"""Draws a sitter on its canvas: -> CANVAS_PX x CANVAS_PX x 3 uint8 RGB."""
 
 TINTED_SHARE = 0.75
 """Share of the training pairs whose background is given another colour."""
@@ -37,15 +39,22 @@ SAME_PICTURE = 0.9
 """Correlation of two aligned thumbnails above which they count as one picture."""
 
 
-def draw_pairs(data: Path, cache: Path, faces: Sequence[Face], workers: int = 1) -> int:
+def draw_pairs(data: Path, cache: Path, faces: Sequence[Face], draw: Draw, workers: int = 1) -> int:
     """Draw every face that has no pair in the cache yet; faces with bad labels leave an empty file.
+
+    Args:
+        data: folder of the labelled faces.
+        cache: folder of the pairs.
+        faces: whom to draw.
+        draw: the style's rules; a module's function, it is sent to the workers.
+        workers: processes; 1 draws in this one.
 
     Returns:
         The number of usable pairs in the cache.
     """
     cache.mkdir(parents=True, exist_ok=True)
     missing = [face for face in faces if not _pair_path(cache, face).exists()]
-    for done, _ in enumerate(_each(partial(_draw_pair, data, cache), missing, workers), 1):
+    for done, _ in enumerate(_each(partial(_draw_pair, data, cache, draw), missing, workers), 1):
         if done % 100 == 0:
             log.info("Drew %d of %d pairs.", done, len(missing))
     return sum(_pair_path(cache, face).stat().st_size > 0 for face in faces)
@@ -65,7 +74,7 @@ def _pair_path(cache: Path, face: Face) -> Path:
     return cache / f"{face.key}.npz"
 
 
-def _draw_pair(data: Path, cache: Path, face: Face) -> None:
+def _draw_pair(data: Path, cache: Path, draw: Draw, face: Face) -> None:
     """Draw one pair and put it into the cache in one step."""
     sitter, path = load_sitter(data, face), _pair_path(cache, face)
     partial_path = path.with_suffix(f".{os.getpid()}.part")
@@ -76,14 +85,15 @@ def _draw_pair(data: Path, cache: Path, face: Face) -> None:
                 picture=sitter.picture,
                 drawing=draw(sitter),
                 landmarks=sitter.landmarks,
-                backdrop=_backdrop(sitter),
+                backdrop=_share(sitter, "background"),
+                outside=_share(sitter, "background", "cloth", "neck"),
             )
     partial_path.replace(path)
 
 
-def _backdrop(sitter: Sitter) -> Picture:
-    """Where the background shows, canvas-sized, 0..255."""
-    return np.asarray(np.round(sitter.regions["background"] * 255), np.uint8)
+def _share(sitter: Sitter, *regions: str) -> Picture:
+    """Where some regions show, canvas-sized, 0..255."""
+    return np.asarray(np.round(np.clip(sum(sitter.regions[name] for name in regions), 0, 1) * 255), np.uint8)
 
 
 class PairSet:

@@ -44,7 +44,7 @@ class RegionConfig:
     """Side of a region."""
     negative_share: float = 0.28
     """Share of draws that show no face."""
-    gone_share: float = 0.3
+    gone_share: float = 0.5
     """Share of those that show where a face was: one hidden, or left by the frame's edge."""
     pair_share: float = 0.5
     """Share of the drawn faces that are seen twice."""
@@ -152,9 +152,10 @@ class RegionSampler:
     def gone(self, other: Picture, rng: np.random.Generator) -> Picture:
         """A region where a face was: behind something now (of `other`, a region), or beyond the frame's edge."""
         share = rng.uniform(_LEAST_HIDDEN_NO_FACE, 1.2)
-        if rng.random() < 0.4:
-            return self._cut(self._view(rng, min(share, 1.0)), self._jitter(rng), rng)[0]
-        region, landmarks = self.positive(rng)
+        jitter = np.asarray(compose(self._slip(rng), self._jitter(rng)), np.float64)
+        if rng.random() < 0.3:
+            return self._cut(self._view(rng, min(share, 1.0)), jitter, rng)[0]
+        region, landmarks = self._cut(self._view(rng), jitter, rng)
         return cover(region, landmarks * len(region) - 0.5, share, _filling(other, rng), rng)
 
     def _no_face(self, other: Picture, rng: np.random.Generator) -> Picture:
@@ -218,6 +219,12 @@ class RegionSampler:
             angle = rng.uniform(-limit, limit) if rng.random() < 0.6 else rng.normal(0, 10)
             log_scale, shift = rng.uniform(-0.35, 0.3), rng.uniform(-0.15, 0.15, 2)
         return _about_centre(size, np.deg2rad(angle), np.exp(log_scale + rng.normal(0, 0.025, 2)), shift * size)
+
+    def _slip(self, rng: np.random.Generator) -> _Floats:
+        """How far a follower has slipped off while the face went, along with what hid it: up to the face's size."""
+        size, much = self.config.size_px, rng.uniform(0, 1)
+        scale = np.exp(rng.normal(0, 0.25 * much)) * np.ones(2)
+        return _about_centre(size, rng.normal(0, 0.3 * much), scale, rng.normal(0, 0.2 * much, 2) * size)
 
     def _tremble(self, rng: np.random.Generator) -> _Floats:
         """What a follower's region does from frame to frame: a little, seldom more."""
