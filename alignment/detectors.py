@@ -27,6 +27,8 @@ class FaceDetector(Protocol):
 
     name: str
     """The back end's name, one of DETECTOR_NAMES without `auto`."""
+    batch_size: int = 1
+    """Frames that are best given to `detect_batch` together."""
 
     def detect(self, frame: npt.NDArray[np.uint8]) -> list[Face]:
         """Find the faces of one frame.

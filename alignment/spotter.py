@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 BUILT_IN_WEIGHTS = Path(__file__).parent / "weights" / "detector.safetensors"
 """The built-in network, float16; its model card lies beside it."""
 
+_BATCH_SIZE = 8
 _MAX_BATCH_PIXELS = 4_000_000
 _MAX_CANDIDATES = 400
 
@@ -62,6 +63,7 @@ class BuiltInDetector(FaceDetector):
         import torch
 
         self._device = torch.device(device)
+        self.batch_size = 1 if self._device.type == "cpu" else _BATCH_SIZE
         self._network = network.fold_norms().to(self._device).to(memory_format=torch.channels_last)
         self._short_sides_px = (working_short_side_px, retry_short_side_px)
         self._min_score = min_score

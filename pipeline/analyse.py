@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -20,6 +20,9 @@ from .frames import Frame
 
 LOOK_BACK_FRAMES = 8
 """A new face is followed backwards over at most so many frames, to where it came in between two detections."""
+
+LOOK_AHEAD_BYTES = 200_000_000
+"""Frames read ahead so that some can be searched together fill at most so much memory (at three bytes a pixel)."""
 
 CUT_THUMBNAIL_PX = 64
 """Short side of the pictures in which cuts are looked for."""
@@ -60,9 +63,9 @@ def analyse(
         UnreadableInputError: there was no frame at all.
     """
     follower, pts = _Follower(finder, config.detect_every), []
-    for frame in frames:
-        pts.append(frame.pts)
-        follower.update(frame)
+    for seen in _look_ahead(frames, finder, config):
+        pts.append(seen.frame.pts)
+        follower.update(seen)
         on_frame(len(follower.faces[-1]))
     if not pts:
         raise UnreadableInputError("the video holds no frame that can be decoded.")
@@ -73,6 +76,42 @@ def analyse(
     return Analysis(stamps, time_base, frozenset(follower.cuts), tuple(tracks), finder.detector.name)
 
 
+@dataclass(frozen=True, eq=False)
+class _SeenFrame:
+    """A frame with what was found out before its turn."""
+
+    frame: Frame
+    is_cut: bool
+    """It starts a new scene."""
+    detections: list[Face] | None
+    """What the detector finds in it; None where that was not due."""
+
+
+def _look_ahead(frames: Iterable[Frame], finder: FaceFinder, config: AnalyseConfig) -> Iterator[_SeenFrame]:
+    """Search the frames that are due for it in groups: every so many, and where a scene begins.
+
+    As many at once as the detector likes and LOOK_AHEAD_BYTES allow. A frame's detections do not depend on its group,
+    so neither does anything else.
+    """
+    cuts, waiting = CutDetector(), list[tuple[Frame, bool, bool]]()
+    for index, frame in enumerate(frames):
+        is_cut = cuts.update(_grey(frame.thumbnail(CUT_THUMBNAIL_PX)))
+        waiting.append((frame, is_cut, is_cut or index % config.detect_every == 0))
+        num_due = sum(is_due for _, _, is_due in waiting)
+        width, height = frame.size_wh
+        if num_due in (0, finder.detector.batch_size) or 3 * width * height * (len(waiting) + 1) > LOOK_AHEAD_BYTES:
+            yield from _searched(waiting, finder)
+            waiting = []
+    yield from _searched(waiting, finder)
+
+
+def _searched(waiting: list[tuple[Frame, bool, bool]], finder: FaceFinder) -> Iterator[_SeenFrame]:
+    due = [frame for frame, _, is_due in waiting if is_due]
+    found = iter(finder.detect(due) if due else [])
+    for frame, is_cut, is_due in waiting:
+        yield _SeenFrame(frame, is_cut, next(found) if is_due else None)
+
+
 class _Follower:
     """The running state of pass 1: faces of every frame so far, and the last frames themselves."""
 
@@ -80,21 +119,19 @@ class _Follower:
         self.faces: list[list[Face]] = []
         self.cuts: list[int] = []
         self._finder = finder
-        self._detect_every = detect_every
-        self._cut_detector = CutDetector()
         self._recent: deque[Frame] = deque(maxlen=min(detect_every - 1, LOOK_BACK_FRAMES))
 
-    def update(self, frame: Frame) -> None:
+    def update(self, seen: _SeenFrame) -> None:
         """Take the next frame in."""
-        index, is_cut = len(self.faces), self._cut_detector.update(_grey(frame.thumbnail(CUT_THUMBNAIL_PX)))
-        if is_cut and index > 0:
+        frame, index = seen.frame, len(self.faces)
+        if seen.is_cut and index > 0:
             self.cuts.append(index)
             self._recent.clear()
-        before = self.faces[-1] if self.faces and not is_cut else []
+        before = self.faces[-1] if self.faces and not seen.is_cut else []
         followed = [face for face in self._finder.follow(frame, before) if face is not None]
         faces = suppress_duplicates(followed)  # where one passed behind another, both may have ended on the same
-        if is_cut or index % self._detect_every == 0 or len(faces) < len(before):
-            new = self._finder.find(frame, known=faces)
+        if seen.detections is not None or len(faces) < len(before):
+            new = self._finder.find(frame, faces, seen.detections)
             self._look_back(new)
             faces += new
         self.faces.append(faces)

@@ -48,22 +48,37 @@ class FaceFinder:
         self.detector = detector
         self.landmarker = landmarker
 
-    def find(self, source: FaceSource, known: Sequence[Face] = ()) -> list[Face]:
+    def detect(self, sources: Sequence[FaceSource]) -> list[list[Face]]:
+        """Run the detector over pictures, together where that is faster.
+
+        Args:
+            sources: the pictures.
+
+        Returns:
+            For each picture the detector's own faces, in pixels of the picture.
+        """
+        thumbnails = [source.thumbnail(DETECTION_SHORT_SIDE_PX) for source in sources]
+        found = self.detector.detect_batch(thumbnails)
+        shrinks = [t.shape[1] / s.size_wh[0] for t, s in zip(thumbnails, sources, strict=True)]
+        return [[_enlarged(face, shrink) for face in faces] for faces, shrink in zip(found, shrinks, strict=True)]
+
+    def find(
+        self, source: FaceSource, known: Sequence[Face] = (), detections: Sequence[Face] | None = None
+    ) -> list[Face]:
         """Detect the faces that are not among the known ones.
 
         Args:
             source: the picture.
             known: faces that need not be found again.
+            detections: what `detect` gave for the picture, where that was asked before.
 
         Returns:
             New faces with landmarks, in pixels of the picture. A detection that shows no face to the landmark predictor
             is left out.
         """
-        thumbnail = source.thumbnail(DETECTION_SHORT_SIDE_PX)
-        shrink = thumbnail.shape[1] / source.size_wh[0]
-        boxes = [(face.box_xyxy + 0.5) / shrink - 0.5 for face in self.detector.detect(thumbnail)]
-        new = [box for box in boxes if not any(contains(face, (box[:2] + box[2:]) / 2) for face in known)]
-        rois = [roi_from_box(box, self.landmarker.roi_size_px) for box in new]
+        detected = self.detect([source])[0] if detections is None else detections
+        new = [face for face in detected if not any(contains(other, _middle(face)) for other in known)]
+        rois = [self._first_roi(face) for face in new]
         return _distinct(self._refined(source, self._predict(source, rois)))
 
     def follow(self, source: FaceSource, faces: Sequence[Face]) -> list[Face | None]:
@@ -74,6 +89,12 @@ class FaceFinder:
             if face.landmarks is not None
         ]
         return self._predict(source, rois)
+
+    def _first_roi(self, face: Face) -> Points:
+        """Where to look for a detected face: about its points, where the detector gives some, turned as they are."""
+        if face.landmarks is None:
+            return roi_from_box(face.box_xyxy, self.landmarker.roi_size_px)
+        return roi_from_landmarks(face.landmarks, self.landmarker.roi_size_px)
 
     def _refined(self, source: FaceSource, faces: Sequence[Face | None]) -> list[Face]:
         """Look a second time, from the landmarks: a detector's box frames a face less exactly than they do."""
@@ -100,6 +121,16 @@ def _bounding_box(points: Points) -> Points:
     return np.concatenate([points.min(0), points.max(0)]).astype(np.float32)
 
 
+def _enlarged(face: Face, shrink: float) -> Face:
+    """A face of a thumbnail in pixels of the picture, which is 1 / `shrink` times as large."""
+    points = None if face.landmarks is None else ((face.landmarks + 0.5) / shrink - 0.5).astype(np.float32)
+    return Face(((face.box_xyxy + 0.5) / shrink - 0.5).astype(np.float32), points, face.score)
+
+
+def _middle(face: Face) -> npt.NDArray[np.floating]:
+    return np.asarray((face.box_xyxy[:2] + face.box_xyxy[2:]) / 2)
+
+
 def contains(face: Face, point: npt.NDArray[np.floating]) -> bool:
     """Tell whether a point (x, y) lies in a face's box."""
     x0, y0, x1, y1 = face.box_xyxy
@@ -110,8 +141,7 @@ def _distinct(faces: Sequence[Face]) -> list[Face]:
     """Drop the fainter of two faces that share their middle: two boxes led to the same landmarks."""
     kept: list[Face] = []
     for face in sorted(faces, key=lambda f: -f.score):
-        centre = (face.box_xyxy[:2] + face.box_xyxy[2:]) / 2
-        if not any(contains(other, centre) for other in kept):
+        if not any(contains(other, _middle(face)) for other in kept):
             kept.append(face)
     return sorted(kept, key=lambda f: float(f.box_xyxy[0]))
 

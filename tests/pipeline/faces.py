@@ -6,6 +6,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
+from alignment.detectors import FaceDetector
 from alignment.faces import Face
 from alignment.landmarks import LandmarkResult
 from alignment.points import NUM_LANDMARKS, Points
@@ -56,7 +57,7 @@ class ScriptedPicture:
         return self.to_rgb(0, 0, *self.size_wh)
 
 
-class BrightDetector:
+class BrightDetector(FaceDetector):
     """Takes bright squares of 40 px for faces; counts its calls."""
 
     name = "bright"

@@ -1,18 +1,20 @@
 """Pass 1: faces are found, followed, and looked for only as often as needed."""
 
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
+from alignment.faces import Face
 from pipeline.analyse import AnalyseConfig, analyse
 from pipeline.analysis import Analysis
 from pipeline.errors import UnreadableInputError
 from pipeline.finder import FaceFinder
 
-from .faces import BrightDetector, BrightLandmarker, ScriptedPicture, analysis, track
+from .faces import FIVE, BrightDetector, BrightLandmarker, ScriptedPicture, analysis, track
 
 
 def run(pictures: list[ScriptedPicture], detector: BrightDetector | None = None, **config: Any) -> Analysis:
@@ -82,3 +84,63 @@ def test_two_faces_that_become_one_are_followed_as_one() -> None:
     config = AnalyseConfig(detect_every=1000)
     analyse(pictures, Fraction(1, 25), finder, config, on_frame=counts.append)  # type: ignore[arg-type]
     assert (counts[0], counts[-1]) == (2, 1)
+
+
+@pytest.mark.parametrize("batch_size", [2, 4, 100])
+def test_frames_searched_together_give_what_frames_searched_one_by_one_give(batch_size: int) -> None:
+    # Given a face that comes, one that goes, and one lost between two searches
+    pictures = [ScriptedPicture((60 + i, 100)) for i in range(13)]
+    pictures += [ScriptedPicture((60 + i, 100), (240 - i, 100)) for i in range(13, 24)] + [ScriptedPicture((230, 60))]
+    pictures += [ScriptedPicture((220, 100)) for _ in range(10)]
+    alone, together = BrightDetector(), BrightDetector()
+    together.batch_size = batch_size
+    # When the detector likes groups
+    one, other = (run(pictures, detector, min_track_secs=0) for detector in (alone, together))
+    # Then the tracks are the same, and no search is made twice
+    assert len(one.tracks) >= 2
+    assert [list(t.frames) for t in one.tracks] == [list(t.frames) for t in other.tracks]
+    assert all((a.landmarks == b.landmarks).all() for a, b in zip(one.tracks, other.tracks, strict=True))
+    assert alone.calls == together.calls
+
+
+def test_looking_ahead_holds_no_more_frames_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a limit of six frames and a detector that would like a hundred searches at once
+    monkeypatch.setattr("pipeline.analyse.LOOK_AHEAD_BYTES", 6 * 3 * 320 * 240)
+    detector, taken, done = BrightDetector(), list[int](), list[int]()
+    detector.batch_size = 100
+    pictures = [ScriptedPicture((60 + i, 100), pts=i) for i in range(40)]
+
+    def feed() -> Iterator[ScriptedPicture]:
+        for picture in pictures:
+            taken.append(len(done))
+            yield picture
+
+    finder = FaceFinder(detector, BrightLandmarker())
+    analyse(feed(), Fraction(1, 25), finder, AnalyseConfig(), on_frame=done.append)  # type: ignore[arg-type]
+    # Then never more than six are waiting
+    assert max(i - handled for i, handled in enumerate(taken)) <= 6
+    assert len(done) == 40
+
+
+def test_a_detection_with_points_is_looked_at_about_its_points_turned_as_they_are() -> None:
+    # Given a detector whose box is far off but whose points are right, turned by 50 degrees
+    turn = np.deg2rad(50)
+    points = (FIVE @ np.float32([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) + 150).astype(np.float32)
+
+    class Pointing(BrightDetector):
+        def detect(self, frame: np.ndarray) -> list[Face]:  # type: ignore[type-arg]
+            return [Face(np.float32([10, 10, 20, 20]), points, 1.0)]
+
+    class Noting(BrightLandmarker):
+        rois: ClassVar[list[np.ndarray]] = []  # type: ignore[type-arg]
+
+        def predict(self, frame: Any, rois: Any) -> Any:
+            self.rois.extend(rois)
+            return super().predict(frame, rois)
+
+    # When the face is looked for
+    FaceFinder(Pointing(), Noting()).find(ScriptedPicture((150, 150)))
+    # Then the first look is turned likewise
+    (a, b), (c, d) = Noting.rois[0][:, :2]
+    assert np.rad2deg(np.arctan2(c, a)) == pytest.approx(-50, abs=2)
+    assert (b, d) == (pytest.approx(-c), pytest.approx(a))
