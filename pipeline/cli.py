@@ -6,18 +6,16 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .errors import BatchError
+from .progress import with_progress
 from .settings import ConvertSettings, convert_options
 
 if TYPE_CHECKING:
     from .convert import Outcome
-    from .progress import Progress
-
-T = TypeVar("T")
 
 
 @click.command()
@@ -49,7 +47,7 @@ def convert(context: click.Context, /, inputs: tuple[str, ...], output: Path, **
     from .convert import convert_all
 
     settings = ConvertSettings(**choices)
-    outcomes = _with_progress(
+    outcomes = with_progress(
         lambda progress: convert_all(inputs, output, settings, progress, on_done=_announcer(context))
     )
     return _conclude(context, outcomes)
@@ -79,7 +77,7 @@ def demo(context: click.Context, /, output: Path, style: str, device: str) -> in
     from .convert import run_demo
 
     settings = ConvertSettings(style=style, device=device, overwrite=True)
-    outcome, files = _with_progress(lambda progress: run_demo(output, settings, progress))
+    outcome, files = with_progress(lambda progress: run_demo(output, settings, progress))
     report = outcome.report
     if outcome.error is not None:
         click.echo(f"FAILED {outcome.input}: {outcome.error}", err=True)
@@ -108,16 +106,6 @@ def doctor(context: click.Context) -> int:
             click.echo(f"{mark:8}{check.name:18}{check.detail}")
         click.echo("Ready: the demo will work." if is_ready(checks) else "Not ready: install what is marked MISSING.")
     return 0 if is_ready(checks) else 1
-
-
-def _with_progress(work: Callable[[Progress], T]) -> T:
-    """Run `work` with a display if a person is looking."""
-    from .progress import SilentProgress, TerminalProgress, is_terminal
-
-    if not is_terminal():
-        return work(SilentProgress())
-    with TerminalProgress() as progress:
-        return work(progress)
 
 
 def _announcer(context: click.Context) -> Callable[[Outcome], None]:

@@ -1,4 +1,4 @@
-"""The `styles` commands: list, show, import, export. They print what model/ knows and change nothing themselves."""
+"""The `styles` commands: list, show, preview, import, export. They parse and print; the work is done elsewhere."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .errors import OutputExistsError
+from .progress import with_progress
+from .settings import ConvertSettings
 
 if TYPE_CHECKING:
     from model import GeneratorConfig, StyleCard, StyleInfo
@@ -61,6 +63,70 @@ def show_command(context: click.Context, name: str) -> None:
         _echo_json(record)
     else:
         _print_record(record)
+
+
+@styles.command("preview")
+@click.argument("source", type=click.Path(path_type=Path), metavar="INPUT")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("styles.png"),
+    show_default=True,
+    help="The sheet, .png or .jpg.",
+)
+@click.option("--style", "more", multiple=True, metavar="NAME|FILE", help="One more style; can be given again.")
+@click.option("--only", is_flag=True, help="Show the styles of --style only, not all that are installed.")
+@click.option("--at", "at_secs", type=click.FloatRange(0), metavar="SECS", help="Which frame of a video.")
+@click.option(
+    "--scope",
+    type=click.Choice(["face", "head", "frame"]),
+    default=ConvertSettings.scope,
+    show_default=True,
+    help="How much is restyled, as in convert.",
+)
+@click.option("--device", default=ConvertSettings.device, show_default=True, help="Where the generator runs.")
+@_overwrite
+@click.pass_context
+def preview_command(
+    context: click.Context,
+    /,
+    source: Path,
+    output: Path,
+    more: tuple[str, ...],
+    only: bool,
+    at_secs: float | None,
+    **choices: Any,
+) -> None:
+    """Draw one sheet with every installed style on your own picture or video.
+
+    Of a video the frame with the largest face is taken, or that of --at. Where no face is found, the whole picture is
+    restyled.
+
+    \b
+    Examples:
+      styles preview holiday.jpg                       -> styles.png
+      styles preview talk.mp4 --at 12.5 -o sheet.jpg --style my.safetensors
+    """  # noqa: D301
+    from model import list_styles
+
+    from .preview import preview
+
+    if only and not more:
+        raise click.UsageError("--only shows the styles of --style: name at least one.")
+    names = dict.fromkeys([*(() if only else (info.name for info in list_styles())), *more])
+    if not names:
+        raise click.UsageError("no style is installed; name a style file with --style.")
+    settings = ConvertSettings(**choices)
+    report = with_progress(lambda progress: preview(source, list(names), output, settings, progress, at_secs=at_secs))
+    if _wants_json(context):
+        _echo_json(dataclasses.asdict(report))
+        return
+    frame = "" if report.at_secs is None else f", frame at {report.at_secs:g} s"
+    count = "1 face" if report.faces == 1 else f"{report.faces} faces"
+    click.echo(f"{report.output}  {count}{frame}: {', '.join(report.styles)}")
+    for text in [*report.warnings, *(f"{name} is not shown: {why}" for name, why in report.failed.items())]:
+        click.echo(f"  note: {text}", err=True)
 
 
 @styles.command("import")

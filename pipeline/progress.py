@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
 
 
 class Progress(Protocol):
@@ -86,6 +89,14 @@ class TerminalProgress:
             self._display.remove_task(self._task)  # type: ignore[arg-type]
             self._display.refresh()  # wipe the line now: what is printed next would be glued to it
             self._task = None
+
+
+def with_progress(work: Callable[[Progress], T]) -> T:
+    """Run `work` with a display if a person is looking."""
+    if not is_terminal():
+        return work(SilentProgress())
+    with TerminalProgress() as progress:
+        return work(progress)
 
 
 def is_terminal() -> bool:
