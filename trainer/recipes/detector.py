@@ -19,11 +19,13 @@ from safetensors.torch import save
 from alignment.spotter_net import SpotterNet
 from trainer.errors import TrainingDataError
 
-from .detector_data import load_parts
+from .detector_data import load_held_parts, load_training_parts
+from .detector_evaluation import build_rivals, evaluate_detectors
 from .detector_training import DetectorTrainingConfig, train_detector
 
 _DEFAULTS = DetectorTrainingConfig()
 WEIGHTS_NAME = "detector.safetensors"
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _PROVENANCE = {
     "network": "spotter_net",
     "recipe": "python -m trainer.recipes.detector train",
@@ -66,10 +68,38 @@ def train(data: Path, run_dir: Path, steps: int, batch_size: int, seed: int) -> 
     """Train on DATA, a folder that holds portraits/ and faces/ with boxes, landmarks, masks and label maps."""
     config = DetectorTrainingConfig(steps=steps, batch_size=batch_size, seed=seed)
     try:
-        training, _ = load_parts(data)
+        training = load_training_parts(data)
     except (TrainingDataError, OSError) as error:
         raise click.ClickException(str(error)) from error
     export_weights(train_detector(training, run_dir, config), run_dir / WEIGHTS_NAME)
+
+
+@main.command()
+@click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    "run_dir",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Run folder with detector.safetensors; figures.json and figures.md are written there.",
+)
+@click.option("--yunet", type=_FILE, help="Weights of YuNet, to compare with; without them clips have no reference.")
+@click.option("--blazeface", type=_FILE, help="Weights of BlazeFace, to compare with.")
+@click.option("--clip", "clips", type=_FILE, multiple=True, help="Video to look for faces in; may be repeated.")
+@click.option(
+    "--trials", default=150, show_default=True, type=click.IntRange(1), help="Pictures of two faces in each series."
+)
+def evaluate(
+    data: Path, run_dir: Path, yunet: Path | None, blazeface: Path | None, clips: tuple[Path, ...], trials: int
+) -> None:
+    """Measure detectors on scenes of the people of DATA that were held out, and on clips."""
+    rivals = build_rivals(run_dir / WEIGHTS_NAME, yunet, blazeface)
+    try:
+        held = load_held_parts(data)
+    except (TrainingDataError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    evaluate_detectors(rivals, held, clips, run_dir, num_trials=trials)
 
 
 def export_weights(network: SpotterNet, path: Path) -> None:

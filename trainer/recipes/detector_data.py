@@ -110,8 +110,8 @@ class _Labelled:
     mesh: Points | None
 
 
-def load_parts(root: Path, *, hold_portraits: int = 20, hold_faces: int = 100) -> tuple[SceneParts, SceneParts]:
-    """Read the parts for training and for measuring.
+def load_training_parts(root: Path, *, hold_portraits: int = 20, hold_faces: int = 100) -> SceneParts:
+    """Read what is trained on.
 
     The split is the landmark recipe's. Pictures in which several faces were seen give no cut-out and no background.
     Faces whose labels are not trusted (profiles mostly) are trained on with boxes only, unless they look like a held
@@ -122,22 +122,24 @@ def load_parts(root: Path, *, hold_portraits: int = 20, hold_faces: int = 100) -
         hold_portraits: portraits held out.
         hold_faces: faces held out.
 
-    Returns:
-        (training, held out).
-
     Raises:
         TrainingDataError: something is missing or cannot be read.
     """
-    training, held = (
-        {face.name for face in faces} for faces in split_faces(load_faces(root), hold_portraits, hold_faces)
-    )
-    known = _read_all(root, training | held)
-    held_pictures = [p for p in known if p.name in held]
+    training, held = _split(root, hold_portraits, hold_faces)
     extra = [p for p in _read_all(root, None) if p.mesh is None and len(p.boxes_xyxy) == 1 and p.scores[0] > 0.8]
-    extra = _without_likenesses(extra, held_pictures)
+    extra = _without_likenesses(extra, _read_all(root, held))
     _logger.info("%d faces without trusted landmarks join the training.", len(extra))
-    trained = [p for p in known if p.name in training] + extra
-    return _parts(trained, TRAINING_STOCK), _parts(held_pictures, HELD_STOCK)
+    return _parts(_read_all(root, training) + extra, TRAINING_STOCK)
+
+
+def load_held_parts(root: Path, *, hold_portraits: int = 20, hold_faces: int = 100) -> SceneParts:
+    """Read what is measured on: as `load_training_parts`, the other side of the split."""
+    return _parts(_read_all(root, _split(root, hold_portraits, hold_faces)[1]), HELD_STOCK)
+
+
+def _split(root: Path, hold_portraits: int, hold_faces: int) -> tuple[set[str], set[str]]:
+    training, held = split_faces(load_faces(root), hold_portraits, hold_faces)
+    return {face.name for face in training}, {face.name for face in held}
 
 
 def stock_pictures(names: Sequence[str]) -> list[Picture]:
