@@ -27,6 +27,8 @@ class Face:
     """Kx2 float32 (x, y), K in {5, 68, 152}, or None where the detector finds boxes only."""
     score: float
     """How sure the detector is, 0 to 1. Comparable within one detector only."""
+    signature: npt.NDArray[np.float16] | None = None
+    """What the face looks like (appearance.py), or None where nobody looked."""
 
 
 def iou(a: Boxes, b: Boxes) -> Boxes:
@@ -61,6 +63,24 @@ def box_from_square(square_xyxy: npt.ArrayLike) -> Boxes:
     x, y = (left + right) / 2, (top + bottom) / 2 - 0.09 * side
     half_width, half_height = 0.44 * side, 0.62 * side
     return np.array([x - half_width, y - half_height, x + half_width, y + half_height], np.float32)
+
+
+def crowded(boxes_xyxy: Boxes, min_share: float = 0.05) -> npt.NDArray[np.bool_]:
+    """Tell which of the faces of a frame touch another one, so that one may stand in front of the other.
+
+    Args:
+        boxes_xyxy: Nx4 boxes of one frame.
+        min_share: share of the smaller of two boxes, each made a tenth larger, that must lie in the other.
+
+    Returns:
+        (N,) bool.
+    """
+    boxes = np.asarray(boxes_xyxy, np.float64).reshape(-1, 4)
+    margin = np.tile((boxes[:, 2:] - boxes[:, :2]) * 0.05, (1, 2)) * (-1, -1, 1, 1)
+    overlap, areas, _ = _areas((boxes + margin).astype(np.float32), (boxes + margin).astype(np.float32))
+    shares = overlap / np.maximum(np.minimum(areas[:, None], areas[None]), 1e-9)
+    np.fill_diagonal(shares, 0)
+    return np.asarray((shares > min_share).any(axis=1))
 
 
 def suppress_duplicates(faces: Sequence[Face], max_iou: float = 0.4, max_inside: float = 0.8) -> list[Face]:

@@ -1,22 +1,32 @@
 """Faces of single frames become tracks: the same face over time, without gaps.
 
-Works on boxes, landmarks and times only. Smoothing the tracks is smoothing.py's work, finding cuts cuts.py's.
+First faces are linked from frame to frame by where they are, where they were heading and what they look like; then
+tracks that end behind another face are joined to those that come out from there and look the same. Works on boxes,
+landmarks, signatures and times only. Smoothing the tracks is smoothing.py's work, finding cuts cuts.py's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
+from .appearance import OTHER_FACE, SAME_FACE, Signature, distance, mean_signature
 from .errors import LandmarkSetError
-from .faces import Boxes, Face, iou, suppress_duplicates
+from .faces import Boxes, Face, crowded, iou, suppress_duplicates
 from .points import Points
 
 Times = npt.NDArray[np.float64]
+
+_LOOKS_WEIGHT = 1.0
+"""What a perfect likeness is worth against a perfect overlap when faces are given to tracks."""
+_RECENT_SECS = 0.4
+"""How far back a track's speed and the company it keeps are looked at."""
+_LOOKS_SECS = 1.0
+"""How much of a track's beginning or end tells what its face looks like."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,8 @@ class TrackingConfig:
     """Overlap (IoU) a face must have with where its track was, or was heading, to continue it."""
     max_gap_secs: float = 0.5
     """A face not seen for longer than this ends its track; shorter gaps are bridged."""
+    max_hidden_secs: float = 2.0
+    """A face that went behind another one may stay away so long, if it looks the same when it comes back."""
     min_track_secs: float = 0.3
     """Shorter tracks are dropped as false, unless their scene itself is shorter."""
 
@@ -54,11 +66,36 @@ class _OpenTrack:
     """A track while it grows: the frames where its face was seen."""
 
     frames: list[int] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
     faces: list[Face] = field(default_factory=list)
+    is_clear: list[bool] = field(default_factory=list)
+    """Where no other face touched it: then its landmarks and looks can be trusted."""
+    looks: Signature | None = None
+    """What it looked like of late, from clear sightings if there were any."""
 
-    def add(self, frame: int, face: Face) -> None:
+    def add(self, frame: int, time_secs: float, face: Face, *, is_clear: bool) -> None:
         self.frames.append(frame)
+        self.times.append(time_secs)
         self.faces.append(face)
+        self.is_clear.append(is_clear)
+        if face.signature is not None and (self.looks is None or is_clear or not any(self.is_clear)):
+            self.looks = _blend(self.looks, face.signature)
+
+    def is_in_company(self) -> bool:
+        """Tell whether another face touched it lately: it may have gone behind that one."""
+        start = self.times[-1] - _RECENT_SECS
+        return any(not c for c, t in zip(self.is_clear[-60:], self.times[-60:], strict=True) if t >= start)
+
+    def extend(self, later: _OpenTrack) -> None:
+        """Take over the sightings of a track that begins after this one ends."""
+        self.frames += later.frames
+        self.times += later.times
+        self.faces += later.faces
+        self.is_clear += later.is_clear
+
+
+def _blend(before: Signature | None, now: Signature) -> Signature:
+    return now if before is None else np.asarray(0.85 * before.astype(np.float32) + 0.15 * now, np.float16)
 
 
 def link_faces(
@@ -90,7 +127,8 @@ def link_faces(
         live, ended = _split_ended(live, frame, times_secs, cuts, config)
         finished += ended
         _extend(live, frame, suppress_duplicates(faces), times_secs, config)
-    kept = [t for t in finished + live if _is_long_enough(t, times_secs, cuts, config)]
+    joined = _join(finished + live, cuts, config)
+    kept = [t for t in joined if _is_long_enough(t, times_secs, cuts, config)]
     kept.sort(key=lambda t: (t.frames[0], float(t.faces[0].box_xyxy[0])))
     return [_bridge(track_id, t, times_secs) for track_id, t in enumerate(kept)]
 
@@ -117,36 +155,133 @@ def _split_ended(
 def _extend(
     live: list[_OpenTrack], frame: int, faces: Sequence[Face], times_secs: Times, config: TrackingConfig
 ) -> None:
-    """Give each face of `frame` to the track it overlaps most (best sum over all), or to a new one."""
+    """Give each face of `frame` to the track it continues best (best sum over all), or to a new one."""
+    if not faces:
+        return
+    time_secs = float(times_secs[frame])
+    is_clear = ~crowded(np.stack([face.box_xyxy for face in faces]))
     new = set(range(len(faces)))
-    if live and faces:
-        overlap = _overlap(live, frame, faces, times_secs)
-        gain = np.where(overlap >= config.min_iou, overlap, 0)
+    if live:
+        gain = _gain(live, frame, faces, time_secs, config)
         for row, column in zip(*linear_sum_assignment(gain, maximize=True), strict=True):
-            if overlap[row, column] >= config.min_iou:
-                live[row].add(frame, faces[column])
+            if gain[row, column] > 0:
+                live[row].add(frame, time_secs, faces[column], is_clear=bool(is_clear[column]))
                 new.discard(int(column))
     for index in sorted(new):
-        live.append(_OpenTrack([frame], [faces[index]]))
+        live.append(_OpenTrack())
+        live[-1].add(frame, time_secs, faces[index], is_clear=bool(is_clear[index]))
 
 
-def _overlap(live: Sequence[_OpenTrack], frame: int, faces: Sequence[Face], times_secs: Times) -> Boxes:
-    """IoU of tracks and faces, with where each track was or where it was heading, whichever is more."""
+def _gain(
+    live: Sequence[_OpenTrack], frame: int, faces: Sequence[Face], time_secs: float, config: TrackingConfig
+) -> npt.NDArray[np.float64]:
+    """How well each face continues each track; 0 where it may not."""
     boxes = np.stack([face.box_xyxy for face in faces])
     last = np.stack([t.faces[-1].box_xyxy for t in live])
-    heading = np.stack([_predict_box(t, frame, times_secs) for t in live])
-    return np.asarray(np.maximum(iou(last, boxes), iou(heading, boxes)), np.float32)
+    heading = np.stack([_predict_box(t, time_secs) for t in live])
+    overlap = np.maximum(iou(last, boxes), iou(heading, boxes)).astype(np.float64)
+    gain = np.where(overlap >= config.min_iou, overlap, 0)
+    for row, column in np.argwhere(gain > 0):
+        gain[row, column] = _with_looks(gain[row, column], live[row], faces[column], is_next=frame - 1)
+    return gain
 
 
-def _predict_box(track: _OpenTrack, frame: int, times_secs: Times) -> Boxes:
-    """Where the last box would be if it kept the speed of its last two sightings."""
-    box = track.faces[-1].box_xyxy
-    if len(track.frames) < 2:
-        return box
-    before, last = track.frames[-2:]
-    elapsed = (times_secs[frame] - times_secs[last]) / max(times_secs[last] - times_secs[before], 1e-9)
-    shift = (box - track.faces[-2].box_xyxy).reshape(2, 2).mean(0) * min(elapsed, 3.0)
-    return np.asarray(box + np.tile(shift, 2), np.float32)
+def _with_looks(overlap: float, track: _OpenTrack, face: Face, *, is_next: int) -> float:
+    """The gain of a face that is in the right place, with what it looks like; 0 where it must be somebody else."""
+    if track.looks is None or face.signature is None:
+        return overlap
+    unlike = distance(track.looks, face.signature)
+    # Among others a face that was lost, or whose landmarks slid over to its neighbour, is believed by its looks only.
+    limit = np.inf if not track.is_in_company() else OTHER_FACE if track.frames[-1] == is_next else SAME_FACE
+    return 0.0 if unlike > limit else max(overlap + _LOOKS_WEIGHT * (1 - unlike / OTHER_FACE), 1e-3)
+
+
+def _predict_box(track: _OpenTrack, time_secs: float) -> Boxes:
+    """Where the last box would be if its speed stayed what it was lately."""
+    box, elapsed = track.faces[-1].box_xyxy, time_secs - track.times[-1]
+    return np.asarray(box + np.tile(_speed(track) * elapsed, 2), np.float32)
+
+
+def _speed(track: _OpenTrack) -> npt.NDArray[np.float64]:
+    """(2,) pixels per second: a straight line through the last sightings, clear ones if there are enough."""
+    since = track.times[-1] - _RECENT_SECS
+    recent = [n for n in range(max(len(track.times) - 12, 0), len(track.times)) if track.times[n] >= since]
+    clear = [n for n in recent if track.is_clear[n]]
+    chosen = (clear if len(clear) >= 2 else recent)[-6:]
+    if len(chosen) < 2:
+        return np.zeros(2)
+    times = np.array([track.times[n] for n in chosen])
+    centres = np.array([track.faces[n].box_xyxy.reshape(2, 2).mean(0) for n in chosen], np.float64)
+    times -= times.mean()
+    return np.asarray(times @ (centres - centres.mean(0)) / max(float(times @ times), 1e-12))
+
+
+def _join(tracks: Sequence[_OpenTrack], cuts: frozenset[int], config: TrackingConfig) -> list[_OpenTrack]:
+    """Join tracks that end behind another face to those that begin there and look the same, the best pairs first."""
+    later_of: dict[int, int] = {}
+    for _, first, second in sorted(_join_gains(tracks, cuts, config), reverse=True):
+        if first not in later_of and second not in later_of.values():
+            later_of[first] = second
+    joined = []
+    for first in sorted(set(range(len(tracks))) - set(later_of.values())):
+        joined.append(tracks[first])
+        index = first
+        while index in later_of:
+            index = later_of[index]
+            joined[-1].extend(tracks[index])
+    return joined
+
+
+def _join_gains(
+    tracks: Sequence[_OpenTrack], cuts: frozenset[int], config: TrackingConfig
+) -> Iterator[tuple[float, int, int]]:
+    """Yield (gain, index, index) of every two tracks that may be joined."""
+    begins = np.array([track.times[0] for track in tracks])
+    for index, track in enumerate(tracks):
+        if track.is_in_company():
+            end = track.times[-1]
+            for later in np.flatnonzero((begins > end) & (begins <= end + config.max_hidden_secs)).tolist():
+                if (gain := _join_gain(track, tracks[later], cuts)) > 0:
+                    yield gain, index, later
+
+
+def _join_gain(before: _OpenTrack, after: _OpenTrack, cuts: frozenset[int]) -> float:
+    """How well `after` may be `before` come back from behind another face; 0 where it cannot be."""
+    if any(before.frames[-1] < cut <= after.frames[0] for cut in cuts):
+        return 0.0
+    looks = _looks(before, from_end=True), _looks(after, from_end=False)
+    if looks[0] is None or looks[1] is None:
+        return 0.0
+    unlike, away = distance(looks[0], looks[1]), _away(before, after)
+    return 0.0 if unlike > SAME_FACE or away > 1 else 2 - unlike / SAME_FACE - 0.5 * away
+
+
+def _looks(track: _OpenTrack, *, from_end: bool) -> Signature | None:
+    """What a track's face looks like at its end or beginning where nobody touched it; None where that was never."""
+    edge = track.times[-1] if from_end else track.times[0]
+    known = [
+        (abs(t - edge), face.signature)
+        for t, face, clear in zip(track.times, track.faces, track.is_clear, strict=True)
+        if clear and face.signature is not None
+    ]
+    known = known[-25:] if from_end else known[:25]
+    if not known:
+        return None
+    nearest = min(age for age, _ in known)
+    return mean_signature([seen for age, seen in known if age <= nearest + _LOOKS_SECS])
+
+
+def _away(before: _OpenTrack, after: _OpenTrack) -> float:
+    """How far a track begins from where another one was or was heading; 1 is as far as it can have come meanwhile."""
+    box, other = before.faces[-1].box_xyxy, after.faces[0].box_xyxy
+    start, there = box.reshape(2, 2).mean(0), other.reshape(2, 2).mean(0)
+    gap_secs = after.times[0] - before.times[-1]
+    path = _speed(before) * gap_secs
+    share = np.clip((there - start) @ path / max(float(path @ path), 1e-9), 0, 1)
+    sizes = [float(np.sqrt(np.prod(np.maximum(b[2:] - b[:2], 1e-3)))) for b in (box, other)]
+    if max(sizes) > 1.7 * min(sizes):
+        return np.inf
+    return float(np.linalg.norm(there - start - share * path) / ((1 + gap_secs) * np.mean(sizes)))
 
 
 def _is_long_enough(track: _OpenTrack, times_secs: Times, cuts: frozenset[int], config: TrackingConfig) -> bool:

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from alignment.appearance import signature
 from alignment.detectors import FaceDetector
 from alignment.faces import Face
 from alignment.landmarks import PRESENCE_THRESHOLD, Landmarker, roi_from_box, roi_from_landmarks
@@ -110,10 +111,13 @@ class FaceFinder:
                 continue
             x0, y0, x1, y1 = region
             shift = np.array([[1, 0, x0], [0, 1, y0]], np.float32)
-            [result] = self.landmarker.predict(source.to_rgb(x0, y0, x1, y1), [compose(roi, shift)])
+            rgb = source.to_rgb(x0, y0, x1, y1)
+            [result] = self.landmarker.predict(rgb, [compose(roi, shift)])
+            if result.presence < PRESENCE_THRESHOLD:
+                faces.append(None)
+                continue
             points = result.landmarks + np.array([x0, y0], np.float32)
-            is_face = result.presence >= PRESENCE_THRESHOLD
-            faces.append(Face(_bounding_box(points), points, result.presence) if is_face else None)
+            faces.append(Face(_bounding_box(points), points, result.presence, signature(rgb, result.landmarks)))
         return faces
 
 
