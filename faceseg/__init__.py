@@ -3,18 +3,22 @@
 from .bisenet import BiSeNet, BiSeNetOutput
 from .errors import FaceSegError, ParserUnavailableError, ParserWeightsError, UnknownPartGroupError
 from .head_mask import box_mask, landmark_head_mask
-from .parser import FaceParser, load_face_parser
+from .parser import BiSeNetParser, BuiltInParser, FaceParser, load_face_parser
+from .part_net import PartNet
 from .parts import PART_GROUPS, FacePart, part_group
 
 __all__ = [
     "PART_GROUPS",
     "BiSeNet",
     "BiSeNetOutput",
+    "BiSeNetParser",
+    "BuiltInParser",
     "FaceParser",
     "FacePart",
     "FaceSegError",
     "ParserUnavailableError",
     "ParserWeightsError",
+    "PartNet",
     "UnknownPartGroupError",
     "box_mask",
     "landmark_head_mask",

@@ -1,7 +1,8 @@
-"""Face parsing for callers: pictures in, part probabilities out; and where the parser's weights are found.
+"""Face parsing for callers: pictures in, part probabilities out; and where a parser's weights are found.
 
-The one place of this room where uint8 pictures become tensors. Finds no faces (it wants aligned crops) and
-downloads nothing.
+Two networks share one interface: the built-in one, which is always there, and BiSeNet, which is used where the user
+has its weights. The one place of this room where uint8 pictures become tensors. Finds no faces (it wants aligned crops)
+and downloads nothing.
 """
 
 from __future__ import annotations
@@ -15,20 +16,24 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .bisenet import NUM_PARTS, BiSeNet
 from .errors import ParserUnavailableError, ParserWeightsError
+from .part_net import CROP_SIZE_PX, PartNet
 
 WEIGHTS_NAME = "79999_iter.pth"
-"""File name of the published weights."""
+"""File name of BiSeNet's published weights."""
 WEIGHTS_SOURCE = "https://github.com/zllrunning/face-parsing.PyTorch"
 """Its README links to the published weights."""
 WEIGHTS_VARIABLE = "UGATIT_FACE_PARSER"
 """Environment variable that may hold the weights' path."""
 WORKING_SIZE_PX = 512
-"""The published weights were trained on pictures of this size."""
+"""BiSeNet's published weights were trained on pictures of this size."""
+BUILT_IN_WEIGHTS = Path(__file__).parent / "weights" / "parser.safetensors"
+"""The built-in network's weights."""
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -37,17 +42,15 @@ _log = logging.getLogger(__name__)
 
 
 class FaceParser(nn.Module):
-    """A parsing network together with the scaling its weights expect."""
+    """A parsing network together with the size and scaling that its weights expect; frozen, always in eval mode."""
 
-    mean: Tensor
-    std: Tensor
+    name: str
+    """`built-in` or `bisenet`."""
 
-    def __init__(self, network: BiSeNet, working_size_px: int = WORKING_SIZE_PX) -> None:
+    def __init__(self, network: nn.Module, working_size_px: int) -> None:
         super().__init__()
         self.network = network
         self.working_size_px = working_size_px
-        self.register_buffer("mean", torch.tensor(_IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(_IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
         self.eval().requires_grad_(False)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -59,9 +62,7 @@ class FaceParser(nn.Module):
         Returns:
             N19HW float32 in [0, 1] at the size of `images`, summing to 1 over the parts in `FacePart` order.
         """
-        logits = self.network(self._prepared(images)).out
-        logits = F.interpolate(logits, images.shape[-2:], mode="bicubic", align_corners=True)
-        return torch.softmax(logits, dim=1)
+        raise NotImplementedError
 
     @torch.inference_mode()
     def parse(self, pictures: npt.NDArray[np.uint8]) -> Tensor:
@@ -79,14 +80,10 @@ class FaceParser(nn.Module):
         if pictures.ndim != 4 or pictures.shape[3] != 3 or pictures.dtype != np.uint8:
             got = f"{pictures.dtype} of shape {pictures.shape}"
             raise ValueError(f"pictures must be NHWC uint8 RGB, got {got}.")
-        images = torch.from_numpy(np.ascontiguousarray(pictures)).to(self.mean.device).permute(0, 3, 1, 2)
+        device = next(self.parameters()).device
+        images = torch.from_numpy(np.ascontiguousarray(pictures)).to(device).permute(0, 3, 1, 2)
         probabilities: Tensor = self(images.float() / 127.5 - 1)
         return probabilities
-
-    def _prepared(self, images: Tensor) -> Tensor:
-        size = (self.working_size_px, self.working_size_px)
-        unit = F.interpolate(images * 0.5 + 0.5, size, mode="bilinear", align_corners=True)
-        return (unit - self.mean) / self.std
 
     def train(self, mode: bool = True) -> FaceParser:
         """Stay in inference mode whatever the caller's training loop switches: the batch norms are frozen."""
@@ -94,19 +91,68 @@ class FaceParser(nn.Module):
         return self
 
 
+class BuiltInParser(FaceParser):
+    """The small network of `part_net.py`: head crops, photographed or drawn; what is before the face is background.
+
+    Left and right parts are the person's own, as in `alignment.points`.
+    """
+
+    name = "built-in"
+
+    def __init__(self, network: PartNet, working_size_px: int = CROP_SIZE_PX) -> None:
+        super().__init__(network.to(memory_format=torch.channels_last), working_size_px)
+        self.part_net = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Compute part probabilities; see `FaceParser.forward`."""
+        size_hw, working = images.shape[-2:], (self.working_size_px, self.working_size_px)
+        if size_hw != working:
+            images = F.interpolate(images, working, mode="bilinear", align_corners=False, antialias=True)
+        logits = self.part_net.half_size_logits(images.contiguous(memory_format=torch.channels_last))
+        probabilities = torch.softmax(logits.contiguous(), dim=1)
+        return F.interpolate(probabilities, size_hw, mode="bilinear", align_corners=False)
+
+
+class BiSeNetParser(FaceParser):
+    """BiSeNet with the published weights' working size and ImageNet scaling."""
+
+    name = "bisenet"
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: BiSeNet, working_size_px: int = WORKING_SIZE_PX) -> None:
+        super().__init__(network, working_size_px)
+        self.register_buffer("mean", torch.tensor(_IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(_IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Compute part probabilities; see `FaceParser.forward`."""
+        logits = self.network(self._prepared(images)).out
+        logits = F.interpolate(logits, images.shape[-2:], mode="bicubic", align_corners=True)
+        return torch.softmax(logits, dim=1)
+
+    def _prepared(self, images: Tensor) -> Tensor:
+        size = (self.working_size_px, self.working_size_px)
+        unit = F.interpolate(images * 0.5 + 0.5, size, mode="bilinear", align_corners=True)
+        return (unit - self.mean) / self.std
+
+
 def find_weights(weights: Path | None = None) -> Path:
-    """Return the path of the parser's weights: the one given, else UGATIT_FACE_PARSER, else the user's cache.
+    """Return the path of the weights in use: those given, else UGATIT_FACE_PARSER, the user's cache, the built-in ones.
 
     Raises:
-        ParserUnavailableError: there is no file; the message says where to get it and where to put it.
+        ParserUnavailableError: there is no file where one was named; the message says where to get it.
     """
     named = weights or os.environ.get(WEIGHTS_VARIABLE)
     path = Path(named).expanduser() if named else cache_folder() / WEIGHTS_NAME
     if path.is_file():
         return path
+    if not named and BUILT_IN_WEIGHTS.is_file():
+        return BUILT_IN_WEIGHTS
+    where = "" if weights or not named else f" ({WEIGHTS_VARIABLE} names it)"
     raise ParserUnavailableError(
-        f"The face parser's weights are not at '{path}': get {WEIGHTS_NAME} through the README of "
-        f"{WEIGHTS_SOURCE} and put it there, or name its place in {WEIGHTS_VARIABLE}."
+        f"There are no face parser's weights at '{path}'{where}: get {WEIGHTS_NAME} through the README of "
+        f"{WEIGHTS_SOURCE} and put it there, or name no weights to use the built-in parser."
     )
 
 
@@ -127,10 +173,11 @@ def cache_folder() -> Path:
 
 
 def load_face_parser(weights: Path | None = None, device: str | torch.device = "cpu") -> FaceParser:
-    """Load the face parser from a checkpoint file; nothing in the file is executed.
+    """Load a face parser from a weights file; nothing in the file is executed.
 
     Args:
-        weights: path of `79999_iter.pth`; None looks in UGATIT_FACE_PARSER and in the user's cache.
+        weights: `79999_iter.pth` is BiSeNet, a `.safetensors` file the built-in network; None takes BiSeNet where
+            UGATIT_FACE_PARSER or the user's cache has its weights, else the built-in network with its own.
         device: where the parser shall run.
 
     Raises:
@@ -138,25 +185,48 @@ def load_face_parser(weights: Path | None = None, device: str | torch.device = "
         ParserWeightsError: the file is damaged or holds another network.
     """
     path = find_weights(weights)
-    network = BiSeNet(NUM_PARTS)
+    parser: FaceParser
+    if path.suffix == ".safetensors":
+        network = PartNet().fold_norms()
+        _load_state(network, _read_tensors(path), path)
+        parser = BuiltInParser(network)
+    else:
+        bisenet = BiSeNet(NUM_PARTS)
+        _load_state(bisenet, _read_checkpoint(path), path)
+        parser = BiSeNetParser(bisenet)
+    _log.info("Loaded the face parser '%s' from '%s'.", parser.name, path)
+    return parser.to(device)
+
+
+def _load_state(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
     try:
-        network.load_state_dict(_read_state(path))
+        network.load_state_dict(state)
     except (RuntimeError, AttributeError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ParserWeightsError(
-            f"'{path}' does not hold the face parser's weights ({reason}): get "
-            f"{WEIGHTS_NAME} through the README of {WEIGHTS_SOURCE}."
+            f"'{path}' does not hold the face parser's weights ({reason}): {_advice(path)}"
         ) from error
-    _log.info("Loaded the face parser's weights from '%s'.", path)
-    return FaceParser(network).to(device)
 
 
-def _read_state(path: Path) -> dict[str, Tensor]:
+def _read_checkpoint(path: Path) -> dict[str, Tensor]:
     try:
         state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         raise ParserWeightsError(
-            f"'{path}' cannot be read as a checkpoint, it may be damaged: get "
-            f"{WEIGHTS_NAME} through the README of {WEIGHTS_SOURCE}."
+            f"'{path}' cannot be read as a checkpoint, it may be damaged: {_advice(path)}"
         ) from error
     return state
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
+            return {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (OSError, SafetensorError) as error:
+        raise ParserWeightsError(f"'{path}' cannot be read as weights, it may be damaged: {_advice(path)}") from error
+
+
+def _advice(path: Path) -> str:
+    if path.suffix == ".safetensors":
+        return "name no weights to use the built-in parser, or train a file with trainer.recipes.parser."
+    return f"get {WEIGHTS_NAME} through the README of {WEIGHTS_SOURCE}."

@@ -167,9 +167,12 @@ def export_weights(network: PartNet, path: Path) -> None:
 def measure(run_dir: Path, held: Heads, clips: Path | None) -> None:
     """Measure the exported weights on held-out heads and write figures.json beside them."""
     from .parser_evaluation import evaluate_parser
+    from .parser_flicker import evaluate_flicker
 
     parser = load_face_parser(run_dir / WEIGHTS_NAME)
-    figures = evaluate_parser(parser, held, paint_occluders(held, np.arange(len(held)), 120, seed=1), clips)
+    figures = evaluate_parser(parser, held)
+    if clips is not None:
+        figures["flicker"] = {clip.stem: evaluate_flicker(parser, clip) for clip in sorted(clips.glob("*.mp4"))}
     text = json.dumps(figures, indent=2)
     (run_dir / "figures.json").write_text(text, encoding="utf-8")
     _logger.info("Held-out figures: %s", text)

@@ -21,6 +21,16 @@ _Floats = npt.NDArray[np.float32]
 
 OCCLUDER_PX = 192
 """Side of an occluder picture."""
+KINDS = {
+    "hand": 0.34,
+    "forearm": 0.10,
+    "microphone": 0.12,
+    "cup": 0.10,
+    "phone": 0.10,
+    "stick": 0.07,
+    "blob": 0.17,
+}
+"""Kinds of occluders and how often each is painted."""
 
 
 class OccluderPainter:
@@ -30,19 +40,21 @@ class OccluderPainter:
         """Take the heads (NxSxSx3 uint8 RGB, NxSxS uint8) that skin and textures are taken from."""
         self._pictures, self._labels = pictures, labels
 
-    def paint(self, rng: np.random.Generator) -> Occluder:
-        """Paint one occluder, SxSx4 uint8 RGBA, S = OCCLUDER_PX."""
-        kinds: tuple[tuple[float, Callable[[np.random.Generator], Occluder]], ...] = (
-            (0.34, self.hand),
-            (0.10, self.forearm),
-            (0.12, microphone),
-            (0.10, cup),
-            (0.10, phone),
-            (0.07, stick),
-            (0.17, self.blob),
-        )
-        chances = np.array([chance for chance, _ in kinds])
-        return kinds[int(rng.choice(len(kinds), p=chances / chances.sum()))][1](rng)
+    def paint(self, rng: np.random.Generator, kind: str | None = None) -> Occluder:
+        """Paint one occluder of a kind of KINDS, None a random one: SxSx4 uint8 premultiplied RGBA, S = OCCLUDER_PX."""
+        if kind is None:
+            chances = np.array(list(KINDS.values()))
+            kind = list(KINDS)[int(rng.choice(len(KINDS), p=chances / chances.sum()))]
+        own: dict[str, Callable[[np.random.Generator], Occluder]] = {
+            "hand": self.hand,
+            "forearm": self.forearm,
+            "blob": self.blob,
+            "microphone": microphone,
+            "cup": cup,
+            "phone": phone,
+            "stick": stick,
+        }
+        return own[kind](rng)
 
     def hand(self, rng: np.random.Generator) -> Occluder:
         """A palm with two to five fingers, spread, closed or bent."""
