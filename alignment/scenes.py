@@ -142,10 +142,11 @@ class Scene:
         moved[:, 2] -= low
         size_wh = (int(high[0] - low[0]), int(high[1] - low[1]))
         colours = cv2.warpAffine(picture, moved, size_wh, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        alpha = cv2.warpAffine(opacity, moved, size_wh, flags=cv2.INTER_LINEAR).astype(np.float32) / 255
+        alpha = np.asarray(
+            cv2.warpAffine(opacity, moved, size_wh, flags=cv2.INTER_LINEAR) / np.float32(255), np.float32
+        )
         region = self.picture[low[1] : high[1], low[0] : high[0]]
-        blended = region + alpha[..., None] * (colours.astype(np.float32) - region)
-        region[...] = np.rint(blended)
+        region[...] = np.rint(region + alpha[..., None] * (colours.astype(np.float32) - region))
         for face in self.faces:
             _hide(face, alpha, low)
 

@@ -114,5 +114,5 @@ def _decode(grids: list[Tensor]) -> SpotterOutput:
     centres, strides = (t.to(values.device) for t in cell_centres(height, width))
     middles = centres + values[..., 1:3] * strides[:, None]
     halves = values[..., 3:5].clamp(max=_MAX_LOG_SIZE).exp() * strides[:, None]
-    points = centres[:, None] + values[..., 5:].unflatten(2, (5, 2)) * strides[:, None, None]
+    points = centres[:, None] + values[..., 5:].reshape(*values.shape[:2], 5, 2) * strides[:, None, None]
     return SpotterOutput(values[..., 0], torch.cat([middles - halves, middles + halves], dim=2), points)

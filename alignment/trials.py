@@ -125,13 +125,13 @@ def draw_trials(
     """
     rng = np.random.default_rng(seed)
     classes = [(size, roll) for size in series.sizes_px for roll in series.rolls_deg]
-    order = rng.permutation(len(sources))
-    trials, number = [], 0
+    trials, number, waiting = [], 0, list[int]()
     for _ in range(count):
         scene = Scene(backgrounds[int(rng.integers(len(backgrounds)))](rng))
         groups = []
         for size_range, roll_range in sorted(classes[(number + i) % len(classes)] for i in range(faces_each)):
-            source = sources[order[number % len(order)]]
+            waiting = waiting or list(rng.permutation(len(sources)))
+            source = sources[waiting.pop()]
             number += 1
             if _place(scene, source, size_range, roll_range, rng):
                 groups.append(_group(series, size_range, roll_range))
@@ -218,8 +218,8 @@ def _place(
     scene: Scene, source: CutOut, size_range: Sequence[float], roll_range: Sequence[float], rng: np.random.Generator
 ) -> bool:
     """Paste one face where it hides no other and lies in the picture; tell whether there was room."""
-    size = float(np.exp(rng.uniform(*np.log(size_range))))
-    roll = float(rng.uniform(*roll_range) * rng.choice([-1, 1]))
+    size = float(np.exp(rng.uniform(np.log(size_range[0]), np.log(size_range[1]))))
+    roll = float(rng.uniform(roll_range[0], roll_range[1]) * rng.choice([-1, 1]))
     height, width = scene.picture.shape[:2]
     reach = min(0.62 * size, min(height, width) / 2 - 1)
     taken = np.array([face.box_xyxy for face in scene.faces], np.float32).reshape(-1, 4)
@@ -244,7 +244,7 @@ def _group(series: TrialSeries, size_range: Sequence[float], roll_range: Sequenc
 def _finish(scene: Scene, groups: Sequence[str], series: TrialSeries, rng: np.random.Generator) -> Trial:
     picture = scene.picture
     if series.gains is not None:
-        picture = darken(picture, float(rng.uniform(*series.gains)), 4.0, rng)
+        picture = darken(picture, float(rng.uniform(*series.gains)), 3.0, rng)
     hidden = [face for face in scene.faces if face.visible < _MIN_VISIBLE and face.size_px < min(picture.shape[:2]) / 2]
     faces = [
         TrueFace(face.box_xyxy, face.points, group)
@@ -266,4 +266,4 @@ def darken(picture: Picture, gain: float, noise: float, rng: np.random.Generator
     grain = np.empty(picture.shape, np.float32)
     cv2.setRNGSeed(int(rng.integers(1 << 30)))
     cv2.randn(grain, np.zeros((4, 1)), np.full((4, 1), noise))
-    return np.clip(picture.astype(np.float32) * gain + grain, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(picture.astype(np.float32) * gain + grain, 0, 255), np.uint8)

@@ -34,13 +34,13 @@ RGB = npt.NDArray[np.uint8]
 SERIES = (
     TrialSeries("sizes", sizes_px=SIZES_PX),
     TrialSeries("turned", rolls_deg=ROLLS_DEG),
-    TrialSeries("low light", gains=(0.08, 0.25)),
+    TrialSeries("low light", gains=(0.1, 0.3)),
 )
 """What is measured."""
 
 SIZE_WH = (640, 360)
 
-_FACELESS = ("coffee", "rocket", "coins", "grass", "moon", "text", "brick", "gravel", "chelsea", "page")
+_FACELESS = ("coffee", "rocket", "coins", "grass", "moon", "text")
 _BOX_XYXY = (80.0, 58.0, 171.0, 178.0)
 _POINTS = ((104, 104), (147, 104), (124, 128), (105, 144), (143, 144))
 
@@ -64,7 +64,7 @@ def detection_table(names: Sequence[str] = ("builtin", "hog", "yunet"), *, num_t
 
 
 def score_detectors(
-    detectors: Mapping[str, FaceDetector], *, num_trials: int = 40, views_each: int = 6, seed: int = 0
+    detectors: Mapping[str, FaceDetector], *, num_trials: int = 40, views_each: int = 10, seed: int = 0
 ) -> dict[str, DetectionFigures]:
     """Count what detectors find at their default thresholds.
 

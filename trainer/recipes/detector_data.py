@@ -147,7 +147,7 @@ def stock_pictures(names: Sequence[str]) -> list[Picture]:
     pictures = []
     for name in names:
         if name.startswith("motorcycle"):
-            picture = skimage.data.stereo_motorcycle()[name.endswith("right")]
+            picture = skimage.data.stereo_motorcycle()[name.endswith("right")]  # type: ignore[no-untyped-call]
         else:
             picture = getattr(skimage.data, name)()
         picture = np.asarray(picture[..., :3] if picture.ndim == 3 else picture)
@@ -252,7 +252,7 @@ def _person(picture: _Labelled) -> Person:
         colours,
         np.full_like(person, 255),
         moved,
-        (five + 0.5) * factors - 0.5,
+        np.asarray((five + 0.5) * factors - 0.5, np.float32),
         name=picture.name,
         has_points=has_points,
     )

@@ -44,7 +44,7 @@ SERIES = (
     TrialSeries("sizes", sizes_px=SIZES_PX),
     TrialSeries("turned", rolls_deg=ROLLS_DEG),
     TrialSeries("profile"),
-    TrialSeries("low light", gains=(0.08, 0.25)),
+    TrialSeries("low light", gains=(0.1, 0.3)),
 )
 """What is measured; `profile` takes only people who look aside."""
 
@@ -193,4 +193,4 @@ def _boxes(faces: Sequence[Face]) -> Points:
 def _frames(path: Path) -> Iterator[Picture]:
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
-            yield frame.to_ndarray(format="rgb24")
+            yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)

@@ -228,7 +228,7 @@ def _blob(rng: _Rng) -> Picture:
     place = np.linspace(-1, 1, 96, dtype=np.float32)
     turn = rng.uniform(0, 2 * np.pi)
     gain = 1 - rng.uniform(0, 0.5) * (np.cos(turn) * place[None] + np.sin(turn) * place[:, None] + 0.5)
-    picture = np.clip(colour * gain[..., None], 0, 255).astype(np.uint8)
+    picture = np.asarray(np.clip(colour * gain[..., None], 0, 255), np.uint8)
     marks: list[Callable[[tuple[int, int], int, tuple[int, ...]], object]] = [
         lambda at, r, c: cv2.circle(picture, at, r, c, -1, cv2.LINE_AA),
         lambda at, r, c: cv2.line(picture, at, (at[0] + 2 * r, at[1] + r), c, max(r // 2, 1), cv2.LINE_AA),
@@ -261,5 +261,5 @@ def _darken_or_grey(picture: Picture, rng: _Rng) -> Picture:
         cv2.setRNGSeed(int(rng.integers(1 << 30)))
         cv2.randn(dark, np.zeros((4, 1)), np.full((4, 1), noise))
         picture = np.asarray(cv2.scaleAdd(picture.astype(np.float32), gain, dark.astype(np.float32)), np.float32)
-        picture = np.clip(picture, 0, 255).astype(np.uint8)
+        picture = np.asarray(np.clip(picture, 0, 255), np.uint8)
     return picture
