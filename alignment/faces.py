@@ -65,22 +65,22 @@ def box_from_square(square_xyxy: npt.ArrayLike) -> Boxes:
     return np.array([x - half_width, y - half_height, x + half_width, y + half_height], np.float32)
 
 
-def crowded(boxes_xyxy: Boxes, min_share: float = 0.05) -> npt.NDArray[np.bool_]:
-    """Tell which of the faces of a frame touch another one, so that one may stand in front of the other.
+def crowded(boxes_xyxy: Boxes, margin: float) -> npt.NDArray[np.bool_]:
+    """Tell which of the faces of a frame are close to another one, so that one may stand in front of the other.
 
     Args:
         boxes_xyxy: Nx4 boxes of one frame.
-        min_share: share of the smaller of two boxes, each made a tenth larger, that must lie in the other.
+        margin: by how much of its width and height each box is made larger on every side before they are compared: hair
+            reaches beyond a face's box.
 
     Returns:
-        (N,) bool.
+        (N,) bool, True where a larger box touches another one.
     """
     boxes = np.asarray(boxes_xyxy, np.float64).reshape(-1, 4)
-    margin = np.tile((boxes[:, 2:] - boxes[:, :2]) * 0.05, (1, 2)) * (-1, -1, 1, 1)
-    overlap, areas, _ = _areas((boxes + margin).astype(np.float32), (boxes + margin).astype(np.float32))
-    shares = overlap / np.maximum(np.minimum(areas[:, None], areas[None]), 1e-9)
-    np.fill_diagonal(shares, 0)
-    return np.asarray((shares > min_share).any(axis=1))
+    grown = boxes + np.tile((boxes[:, 2:] - boxes[:, :2]) * margin, (1, 2)) * (-1, -1, 1, 1)
+    overlap, _, _ = _areas(grown.astype(np.float32), grown.astype(np.float32))
+    np.fill_diagonal(overlap, 0)
+    return np.asarray((overlap > 0).any(axis=1))
 
 
 def suppress_duplicates(faces: Sequence[Face], max_iou: float = 0.4, max_inside: float = 0.8) -> list[Face]:

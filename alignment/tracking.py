@@ -25,6 +25,9 @@ _LOOKS_WEIGHT = 1.0
 """What a perfect likeness is worth against a perfect overlap when faces are given to tracks."""
 _RECENT_SECS = 0.4
 """How far back a track's speed and the company it keeps are looked at."""
+_TOUCH_MARGIN = 0.15
+_COMPANY_MARGIN = 0.5
+"""How much larger than their boxes faces are where they touch, and where they are close, see `crowded`."""
 _LOOKS_SECS = 1.0
 """How much of a track's beginning or end tells what its face looks like."""
 
@@ -70,21 +73,28 @@ class _OpenTrack:
     faces: list[Face] = field(default_factory=list)
     is_clear: list[bool] = field(default_factory=list)
     """Where no other face touched it: then its landmarks and looks can be trusted."""
+    company_secs: float = -np.inf
+    """When another face was last close to it."""
     looks: Signature | None = None
     """What it looked like of late, from clear sightings if there were any."""
 
-    def add(self, frame: int, time_secs: float, face: Face, *, is_clear: bool) -> None:
+    def add(self, frame: int, time_secs: float, face: Face, *, is_clear: bool, has_company: bool) -> None:
         self.frames.append(frame)
         self.times.append(time_secs)
         self.faces.append(face)
         self.is_clear.append(is_clear)
+        self.company_secs = time_secs if has_company else self.company_secs
         if face.signature is not None and (self.looks is None or is_clear or not any(self.is_clear)):
             self.looks = _blend(self.looks, face.signature)
 
-    def is_in_company(self) -> bool:
-        """Tell whether another face touched it lately: it may have gone behind that one."""
+    def was_touched(self) -> bool:
+        """Tell whether another face touched it lately: one may have stood in front of the other."""
         start = self.times[-1] - _RECENT_SECS
         return any(not c for c, t in zip(self.is_clear[-60:], self.times[-60:], strict=True) if t >= start)
+
+    def may_hide(self) -> bool:
+        """Tell whether it may have gone behind another face where it ends."""
+        return self.company_secs >= self.times[-1] - _RECENT_SECS
 
     def extend(self, later: _OpenTrack) -> None:
         """Take over the sightings of a track that begins after this one ends."""
@@ -92,6 +102,7 @@ class _OpenTrack:
         self.times += later.times
         self.faces += later.faces
         self.is_clear += later.is_clear
+        self.company_secs = max(self.company_secs, later.company_secs)
 
 
 def _blend(before: Signature | None, now: Signature) -> Signature:
@@ -159,17 +170,19 @@ def _extend(
     if not faces:
         return
     time_secs = float(times_secs[frame])
-    is_clear = ~crowded(np.stack([face.box_xyxy for face in faces]))
-    new = set(range(len(faces)))
+    boxes = np.stack([face.box_xyxy for face in faces])
+    is_clear, has_company = ~crowded(boxes, _TOUCH_MARGIN), crowded(boxes, _COMPANY_MARGIN)
+    chosen = dict[int, _OpenTrack]()
     if live:
         gain = _gain(live, frame, faces, time_secs, config)
         for row, column in zip(*linear_sum_assignment(gain, maximize=True), strict=True):
             if gain[row, column] > 0:
-                live[row].add(frame, time_secs, faces[column], is_clear=bool(is_clear[column]))
-                new.discard(int(column))
-    for index in sorted(new):
-        live.append(_OpenTrack())
-        live[-1].add(frame, time_secs, faces[index], is_clear=bool(is_clear[index]))
+                chosen[int(column)] = live[row]
+    for index, face in enumerate(faces):
+        if index not in chosen:
+            live.append(_OpenTrack())
+        track = chosen.get(index, live[-1])
+        track.add(frame, time_secs, face, is_clear=bool(is_clear[index]), has_company=bool(has_company[index]))
 
 
 def _gain(
@@ -192,7 +205,7 @@ def _with_looks(overlap: float, track: _OpenTrack, face: Face, *, is_next: int) 
         return overlap
     unlike = distance(track.looks, face.signature)
     # Among others a face that was lost, or whose landmarks slid over to its neighbour, is believed by its looks only.
-    limit = np.inf if not track.is_in_company() else OTHER_FACE if track.frames[-1] == is_next else SAME_FACE
+    limit = np.inf if not track.was_touched() else OTHER_FACE if track.frames[-1] == is_next else SAME_FACE
     return 0.0 if unlike > limit else max(overlap + _LOOKS_WEIGHT * (1 - unlike / OTHER_FACE), 1e-3)
 
 
@@ -238,11 +251,10 @@ def _join_gains(
     """Yield (gain, index, index) of every two tracks that may be joined."""
     begins = np.array([track.times[0] for track in tracks])
     for index, track in enumerate(tracks):
-        if track.is_in_company():
-            end = track.times[-1]
-            for later in np.flatnonzero((begins > end) & (begins <= end + config.max_hidden_secs)).tolist():
-                if (gain := _join_gain(track, tracks[later], cuts)) > 0:
-                    yield gain, index, later
+        end, patience = track.times[-1], config.max_hidden_secs if track.may_hide() else config.max_gap_secs
+        for later in np.flatnonzero((begins > end) & (begins <= end + patience)).tolist():
+            if (gain := _join_gain(track, tracks[later], cuts)) > 0:
+                yield gain, index, later
 
 
 def _join_gain(before: _OpenTrack, after: _OpenTrack, cuts: frozenset[int]) -> float:
