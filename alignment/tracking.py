@@ -284,16 +284,34 @@ def _looks(track: _OpenTrack, *, from_end: bool) -> Signature | None:
 
 
 def _away(before: _OpenTrack, after: _OpenTrack) -> float:
-    """How far a track begins from where another one was or was heading; 1 is as far as it can have come meanwhile."""
-    box, other = before.faces[-1].box_xyxy, after.faces[0].box_xyxy
-    start, there = box.reshape(2, 2).mean(0), other.reshape(2, 2).mean(0)
-    gap_secs = after.times[0] - before.times[-1]
-    path = _speed(before) * gap_secs
-    share = np.clip((there - start) @ path / max(float(path @ path), 1e-9), 0, 1)
-    sizes = [float(np.sqrt(np.prod(np.maximum(b[2:] - b[:2], 1e-3)))) for b in (box, other)]
+    """How far a track begins from where another one was or was heading; 1 is as far as it can have come meanwhile.
+
+    Measured between the outermost sightings and between the outermost clear ones: others may have shrunk and slid.
+    """
+    speed = _speed(before)
+    ends = [_edge(before, from_end=True, clear_secs=age) for age in (0.0, _LOOKS_SECS)]
+    begins = [_edge(after, from_end=False, clear_secs=age) for age in (0.0, _LOOKS_SECS)]
+    return min(_away_between(end, begin, speed) for end, begin in zip(ends, begins, strict=True))
+
+
+def _away_between(end: tuple[float, Boxes], begin: tuple[float, Boxes], speed: npt.NDArray[np.float64]) -> float:
+    start, there = (box.reshape(2, 2).mean(0) for _, box in (end, begin))
+    sizes = [float(np.sqrt(np.prod(np.maximum(box[2:] - box[:2], 1e-3)))) for _, box in (end, begin)]
     if max(sizes) > 1.7 * min(sizes):
         return np.inf
+    gap_secs = begin[0] - end[0]
+    path = speed * gap_secs
+    share = np.clip((there - start) @ path / max(float(path @ path), 1e-9), 0, 1)
     return float(np.linalg.norm(there - start - share * path) / ((1 + gap_secs) * np.mean(sizes)))
+
+
+def _edge(track: _OpenTrack, *, from_end: bool, clear_secs: float) -> tuple[float, Boxes]:
+    """Time and box of the last or first sighting, or of the last or first clear one no further than that from it."""
+    order = range(len(track.times) - 1, -1, -1) if from_end else range(len(track.times))
+    edge = order[0]
+    near = (n for n in order if track.is_clear[n] and abs(track.times[n] - track.times[edge]) <= clear_secs)
+    chosen = next(near, edge)
+    return track.times[chosen], track.faces[chosen].box_xyxy
 
 
 def _is_long_enough(track: _OpenTrack, times_secs: Times, cuts: frozenset[int], config: TrackingConfig) -> bool:
