@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import click
 
 from pipeline.cli import convert, demo, doctor
+from pipeline.cli_bench import bench
 from pipeline.cli_styles import styles
 from pipeline.errors import BatchError
 
@@ -99,6 +100,7 @@ def cli(context: click.Context, log_level: str, as_json: bool) -> None:
     )
 
 
+cli.add_command(bench)
 cli.add_command(convert)
 cli.add_command(demo)
 cli.add_command(doctor)

@@ -45,6 +45,14 @@ def draw_frame(at_secs: float) -> RGB:
 
     portrait: RGB = astronaut()  # type: ignore[no-untyped-call]
 
+    return np.asarray(
+        cv2.warpAffine(portrait, camera(at_secs), SIZE_WH, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE),
+        np.uint8,
+    )
+
+
+def camera(at_secs: float) -> npt.NDArray[np.float64]:
+    """Where the portrait lies in the picture at a time: 2x3 from pixels of the portrait to pixels of the picture."""
     width, height = SIZE_WH
     phase = 2 * np.pi * at_secs / DURATION_SECS
     zoom = 1.65 + 0.18 * np.sin(phase)
@@ -52,10 +60,7 @@ def draw_frame(at_secs: float) -> RGB:
     look_at = np.array([240.0 + 12 * np.cos(phase), 154.0 + 5 * np.sin(2 * phase)])  # (x, y), below the face
     move = cv2.getRotationMatrix2D((float(look_at[0]), float(look_at[1])), angle, zoom)
     move[:, 2] += np.array([width / 2, height / 2]) - look_at
-    return np.asarray(
-        cv2.warpAffine(portrait, move, SIZE_WH, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE),
-        np.uint8,
-    )
+    return np.asarray(move, np.float64)
 
 
 def tune() -> npt.NDArray[np.float32]:

@@ -1,0 +1,115 @@
+"""Clips for the benchmark: the demo's moving portrait as a good camera sees it and as bad ones do. The truth is known.
+
+It writes videos without sound; it measures nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from .demo import FRAME_RATE, SIZE_WH, camera
+
+RGB = npt.NDArray[np.uint8]
+Transform = npt.NDArray[np.float64]
+Change = Callable[[RGB, np.random.Generator], RGB]
+
+_SMALL = 0.4
+
+
+def _noisy(picture: RGB, rng: np.random.Generator) -> RGB:
+    return _with_noise(picture, 1.0, 8.0, rng)
+
+
+def _dark(picture: RGB, rng: np.random.Generator) -> RGB:
+    return _with_noise(picture, 0.35, 4.0, rng)
+
+
+def _small(picture: RGB, rng: np.random.Generator) -> RGB:
+    size_wh = round(SIZE_WH[0] * _SMALL), round(SIZE_WH[1] * _SMALL)
+    return np.asarray(cv2.resize(picture, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _with_noise(picture: RGB, gain: float, sigma: float, rng: np.random.Generator) -> RGB:
+    noisy = picture.astype(np.float32) * gain + rng.normal(0, sigma, picture.shape).astype(np.float32)
+    return np.asarray(np.clip(np.rint(noisy), 0, 255), np.uint8)
+
+
+VARIANTS: Mapping[str, Change | None] = {
+    "plain": None,
+    "noisy": _noisy,
+    "dark": _dark,
+    "small": _small,
+    "still": None,
+    "shaky": None,
+}
+"""The demo; with sensor noise; in low light; at 256x192; standing still; held by a nervous hand."""
+
+
+def true_transform(variant: str, index: int) -> Transform:
+    """Where the portrait lies in a frame: 2x3 from its pixels to those of the frame, exact.
+
+    Args:
+        variant: one of VARIANTS.
+        index: of the frame.
+    """
+    if variant == "still":
+        return camera(0.0)
+    move = camera(index / FRAME_RATE)
+    if variant == "shaky":
+        move[:, 2] += _shake(index)
+    if variant == "small":
+        move = move * _SMALL
+        move[:, 2] += _SMALL / 2 - 0.5
+    return move
+
+
+def _shake(index: int) -> npt.NDArray[np.float64]:
+    """A hand's unrest in pixels: three sines that never meet, up to about 6 px."""
+    t = index / FRAME_RATE
+    return np.array(
+        [
+            3 * np.sin(2 * np.pi * 2.3 * t) + 2 * np.sin(2 * np.pi * 5.1 * t + 1) + np.sin(2 * np.pi * 8.7 * t + 2),
+            3 * np.sin(2 * np.pi * 1.9 * t + 3) + 2 * np.sin(2 * np.pi * 4.3 * t + 4) + np.sin(2 * np.pi * 9.1 * t),
+        ]
+    )
+
+
+def draw(variant: str, index: int) -> RGB:
+    """One frame of a clip: HxWx3 uint8 RGB."""
+    from skimage.data import astronaut
+
+    portrait: RGB = astronaut()  # type: ignore[no-untyped-call]
+    change, move = VARIANTS[variant], true_transform("plain" if variant == "small" else variant, index)
+    picture = np.asarray(
+        cv2.warpAffine(portrait, move, SIZE_WH, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.uint8
+    )
+    if variant == "still":  # else every frame would be the same to the last bit
+        picture = _with_noise(picture, 1.0, 3.0, np.random.default_rng(index))
+    return picture if change is None else change(picture, np.random.default_rng(index))
+
+
+def make_clip(path: Path, variant: str, num_frames: int) -> Path:
+    """Write a clip, visually lossless, and return its path."""
+    return write_clip(path, (draw(variant, index) for index in range(num_frames)))
+
+
+def write_clip(path: Path, pictures: Iterable[RGB], *, frame_rate: int = FRAME_RATE) -> Path:
+    """Write pictures of one size as a video without sound, visually lossless."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=frame_rate, options={"crf": "14", "preset": "veryfast"})
+        video.pix_fmt = "yuv420p"
+        for index, picture in enumerate(pictures):
+            if index == 0:
+                video.height, video.width = picture.shape[:2]
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, frame_rate)
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+    return path
