@@ -31,7 +31,6 @@ from .parser_views import SceneMaterial
 _DEFAULTS = ParserTrainingConfig()
 WEIGHTS_NAME = "parser.safetensors"
 """Name of the exported file in the run folder and in the package."""
-_NUM_OCCLUDERS = 800
 _PROVENANCE = {
     "network": "part_net",
     "crop_size_px": str(CROP_SIZE_PX),
@@ -83,6 +82,9 @@ _logger = logging.getLogger(__name__)
     help="Heads drawn by the style `toon` to learn from as well; 0 leaves them out.",
 )
 @click.option(
+    "--occluders", default=800, show_default=True, type=click.IntRange(1), help="Different things before the faces."
+)
+@click.option(
     "--hold-portraits", default=20, show_default=True, type=click.IntRange(1), help="Portraits held out of training."
 )
 @click.option(
@@ -104,6 +106,7 @@ def main(
     teacher: Path | None,
     start_from: Path | None,
     drawings: int,
+    occluders: int,
     hold_portraits: int,
     hold_faces: int,
     clips: Path | None,
@@ -121,7 +124,7 @@ def main(
             state.restore(run_dir / "snapshot.pt")
             network = state.average
         else:
-            material = gather_material(training, held, run_dir / "cache", drawings, seed)
+            material = gather_material(training, held, run_dir / "cache", drawings, occluders, seed)
             opinion = None if teacher is None else load_face_parser(teacher)
             network = train_parser(material, run_dir, config, teacher=opinion, start_from=start_from)
     except (TrainingDataError, FaceSegError, FileNotFoundError) as error:
@@ -136,10 +139,12 @@ def read_heads(data: Path, cache: Path, num_portraits: int, num_faces: int) -> t
     return load_heads(data, training, cache / "training"), load_heads(data, held, cache / "held")
 
 
-def gather_material(training: Heads, held: Heads, cache: Path, drawings: int, seed: int) -> SceneMaterial:
+def gather_material(
+    training: Heads, held: Heads, cache: Path, drawings: int, num_occluders: int, seed: int
+) -> SceneMaterial:
     """What training scenes are made of: heads unlike the held-out ones, painted occluders, drawn heads."""
     indices = without_likenesses(training, held)
-    occluders = paint_occluders(training, indices, _NUM_OCCLUDERS, seed)
+    occluders = paint_occluders(training, indices, num_occluders, seed)
     if not drawings:
         return SceneMaterial(training, indices, occluders)
     from .parser_drawn import draw_heads
