@@ -120,6 +120,6 @@ def _detector(name: str) -> str:
 
 
 def _parser() -> str:
-    from faceseg.parser import find_weights
+    from faceseg.parser import find_weights, load_face_parser
 
-    return str(find_weights())
+    return f"{load_face_parser().name} at {find_weights()}"
