@@ -5,6 +5,7 @@ Knows nothing of faces; `toon_features` says what to draw.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,3 +111,32 @@ def ellipse(centre: Array, radius_px: float, aspect: float = 1.0, num_points: in
     angle = np.linspace(0, 2 * np.pi, num_points, endpoint=False)
     ring = np.stack([np.cos(angle), np.sin(angle) * aspect], axis=1) * radius_px
     return np.asarray(ring + centre, np.float32)
+
+
+def borders(regions: Mapping[str, Array], widths_px: Mapping[str, Array | float]) -> Array:
+    """Lines along the borders of regions, thicker on the side away from the light (above left).
+
+    Args:
+        regions: maps HxW in [0, 1] that sum to 1; `background` lies outside of what is drawn.
+        widths_px: widest line of each region, a number or HxW.
+
+    Returns:
+        Ink, HxW float32 in [0, 1].
+    """
+    fields = np.stack(list(regions.values()))
+    ink = np.zeros(fields.shape[1:], np.float32)
+    for index, name in enumerate(regions):
+        if fields[index].max() >= 0.3:
+            others = np.max(np.delete(fields, index, axis=0), axis=0)
+            ink = np.maximum(ink, _border(fields[index] - others, widths_px[name], name == "background"))
+    return ink
+
+
+def _border(margin: Array, width_px: Array | float, is_outside: bool) -> Array:
+    """Line along the zero of a margin field: its distance in pixels against a width that follows direction."""
+    gx, gy = cv2.Sobel(margin, cv2.CV_32F, 1, 0, scale=0.125), cv2.Sobel(margin, cv2.CV_32F, 0, 1, scale=0.125)
+    slope = np.hypot(gx, gy)
+    away = (gx * 0.45 + gy * 0.9) / (slope + 1e-6) * (1 if is_outside else -1)
+    width = width_px * (0.62 + 0.38 * np.clip(away, -1, 1)) * smoothstep(0.004, 0.03, slope)
+    distance = np.abs(margin) / (slope + 1e-6)
+    return np.asarray(np.clip(width / 2 - distance + 0.5, 0, 1) * smoothstep(0.0, 1.0, width), np.float32)

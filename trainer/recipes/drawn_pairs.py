@@ -32,8 +32,10 @@ log = logging.getLogger(__name__)
 Draw = Callable[[Sitter], Picture]
 """Draws a sitter on its canvas: -> CANVAS_PX x CANVAS_PX x 3 uint8 RGB."""
 
-TINTED_SHARE = 0.75
-"""Share of the training pairs whose background is given another colour."""
+CALM_SHARE, TINTED_SHARE = 0.45, 0.35
+"""Shares of the training pairs whose background loses its colour, as at inference, or is given another one."""
+RELIT_SHARE = 0.3
+"""Share of the training pairs in dim or coloured light."""
 
 SAME_PICTURE = 0.9
 """Correlation of two aligned thumbnails above which they count as one picture."""
@@ -99,11 +101,16 @@ def _share(sitter: Sitter, *regions: str) -> Picture:
 class PairSet:
     """All pairs of some faces, in memory.
 
+    Args:
+        cache: folder of the pairs.
+        faces: whose pairs.
+        is_grey: the drawings keep their tones whatever colour or light falls on the photograph.
+
     Raises:
         TrainingDataError: the cache holds no pair of these faces.
     """
 
-    def __init__(self, cache: Path, faces: Sequence[Face]) -> None:
+    def __init__(self, cache: Path, faces: Sequence[Face], is_grey: bool = False) -> None:
         paths = [path for face in faces if (path := _pair_path(cache, face)).exists() and path.stat().st_size]
         if not paths:
             raise TrainingDataError(f"no drawn pair in '{cache}'; run the recipe's 'draw' first.")
@@ -113,6 +120,8 @@ class PairSet:
         self.drawings: list[Picture] = [file["drawing"] for file in files]
         self.landmarks: list[Array] = [file["landmarks"] for file in files]
         self.backdrops: list[Picture] = [file["backdrop"] for file in files]
+        self.outsides: list[Picture] = [file["outside"] for file in files]
+        self.is_grey = is_grey
 
     def without_likenesses(self, other: PairSet) -> PairSet:
         """The pairs that show no picture of `other`, at whatever size."""
@@ -143,7 +152,7 @@ class PairSet:
 
     def _only(self, indices: Sequence[int]) -> PairSet:
         kept = copy.copy(self)
-        for name in ("keys", "pictures", "drawings", "landmarks", "backdrops"):
+        for name in ("keys", "pictures", "drawings", "landmarks", "backdrops", "outsides"):
             setattr(kept, name, [getattr(self, name)[index] for index in indices])
         return kept
 
@@ -178,15 +187,26 @@ class PairSet:
         if window_px < size_px:
             to_crop[:, 2] -= (size_px - window_px) / 2 + rng.uniform(-0.06, 0.06, 2) * size_px
             size_px = window_px
-        photo, drawing, backdrop = (
-            _cut(canvas[index], to_crop, size_px) for canvas in (self.pictures, self.drawings, self.backdrops)
-        )
-        if rng.random() < TINTED_SHARE:
-            photo, drawing = tint_backdrop(rng, photo, drawing, backdrop.astype(np.float32) / 255)
+        photo, drawing = (_cut(canvas[index], to_crop, size_px) for canvas in (self.pictures, self.drawings))
+        photo, follows = self._recoloured(rng, index, to_crop, photo, drawing)
+        drawing = drawing if self.is_grey else follows
         photo = weather(rng, photo)
         points = self.landmarks[index] @ to_crop[:, :2].T + to_crop[:, 2]
         eyes = np.stack([points[MESH[name]].mean(0) for name in ("right_eye", "left_eye")])
         return Batch(photo[None], drawing[None], _focus(points, size_px)[None], eyes[None].astype(np.float32))
+
+    def _recoloured(
+        self, rng: np.random.Generator, index: int, to_crop: Array, photo: Picture, drawing: Picture
+    ) -> tuple[Picture, Picture]:
+        """Another background, another light: (photograph, drawing that follows)."""
+        size_px, choice = len(photo), rng.random()
+        if choice < CALM_SHARE:
+            outside = _cut(self.outsides[index], to_crop, size_px).astype(np.float32) / 255
+            photo, drawing = calm(photo, outside), calm(drawing, outside)
+        elif choice < CALM_SHARE + TINTED_SHARE:
+            backdrop = _cut(self.backdrops[index], to_crop, size_px).astype(np.float32) / 255
+            photo, drawing = tint_backdrop(rng, photo, drawing, backdrop)
+        return relight(rng, photo, drawing) if rng.random() < RELIT_SHARE else (photo, drawing)
 
 
 @dataclass(frozen=True)
@@ -272,6 +292,26 @@ def _tinted(picture: Picture, backdrop: Array, rotation: Array, tint: Array) -> 
     lab[..., 1:] = lab[..., 1:] @ rotation.T + takes * tint
     mixed = picture + backdrop[..., None] * (to_rgb(lab) * 255 - picture)
     return np.asarray(np.round(mixed), np.uint8)
+
+
+def calm(picture: Picture, outside: Array, share: float = 0.9) -> Picture:
+    """Take most of the colour out of what is no head, as `pipeline/blending.py` does before the generator.
+
+    Args:
+        picture: HxWx3 uint8 RGB.
+        outside: HxW float32 in [0, 1], where.
+        share: of the colour that goes.
+    """
+    luma = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)
+    keeps = 1 - share * cv2.GaussianBlur(outside, (0, 0), 2)[..., None]
+    return np.asarray(np.rint(luma + (picture - luma) * keeps), np.uint8)
+
+
+def relight(rng: np.random.Generator, photo: Picture, drawing: Picture) -> tuple[Picture, Picture]:
+    """Dim or coloured light on a pair: (photograph, drawing), HxWx3 uint8 RGB; the drawing follows half-way."""
+    gain = rng.uniform(0.45, 1.1) * np.exp(rng.normal(0, 0.09, 3))
+    lit = [picture * factor for picture, factor in ((photo, gain), (drawing, np.sqrt(gain)))]
+    return np.asarray(np.clip(lit[0], 0, 255), np.uint8), np.asarray(np.clip(lit[1], 0, 255), np.uint8)
 
 
 def weather(rng: np.random.Generator, photo: Picture) -> Picture:

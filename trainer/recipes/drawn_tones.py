@@ -1,4 +1,4 @@
-"""Tones and textures of the toon: colour spaces, weighted statistics, soft steps, combing along strands.
+"""Tones and textures of the drawn styles: colour spaces, weighted statistics, soft steps, combing along strands.
 
 Pure functions of float32 maps, at whatever size they come; knows neither faces nor brushes.
 """
@@ -66,10 +66,29 @@ def tones(field: Array, edges: Array, values: Array, softness: Array | float) ->
 
 def hair_flow(light: Array, weight: Array) -> Array:
     """Direction along the strands: HxWx2 unit vectors (x, y), from the structure tensor of the lightness."""
-    gx, gy = cv2.Sobel(light, cv2.CV_32F, 1, 0), cv2.Sobel(light, cv2.CV_32F, 0, 1)
-    xx, yy, xy = (masked_blur(g, weight + 0.05, 3.5) for g in (gx * gx, gy * gy, gx * gy))
-    angle = 0.5 * np.arctan2(2 * xy, xx - yy) + np.pi / 2
-    return np.stack([np.cos(angle), np.sin(angle)], axis=-1).astype(np.float32)
+    return headings(*(masked_blur(term, weight + 0.05, 3.5) for term in structure(light)))
+
+
+def flow_of(light: Array, sigma_px: float = 2.2) -> Array:
+    """Direction along the lines of a whole picture: HxWx2 unit vectors (x, y)."""
+    return headings(*(blur(term, sigma_px) for term in structure(light)))
+
+
+def structure(field: Array) -> tuple[Array, Array, Array]:
+    """Products xx, yy, xy of a field's slopes, HxW each: the structure tensor before its smoothing."""
+    gx, gy = cv2.Sobel(field, cv2.CV_32F, 1, 0), cv2.Sobel(field, cv2.CV_32F, 0, 1)
+    return gx * gx, gy * gy, gx * gy
+
+
+def angles(xx: Array, yy: Array, xy: Array) -> Array:
+    """Direction of least change of a smoothed structure tensor, radians."""
+    return np.asarray(0.5 * np.arctan2(2 * xy, xx - yy) + np.pi / 2, np.float32)
+
+
+def headings(xx: Array, yy: Array, xy: Array) -> Array:
+    """The same as HxWx2 unit vectors (x, y)."""
+    angle = angles(xx, yy, xy)
+    return np.stack([np.cos(angle), np.sin(angle)], axis=-1)
 
 
 def comb(field: Array, flow: Array, reach_px: int = 9, rounds: int = 2) -> Array:
@@ -97,3 +116,13 @@ def valleys(field: Array, sigma: float) -> Array:
     xy = cv2.Sobel(smooth, cv2.CV_32F, 1, 1) / 4
     largest = (xx + yy) / 2 + np.sqrt(((xx - yy) / 2) ** 2 + xy**2)
     return np.asarray(np.maximum(largest - 0.35 * np.hypot(gx, gy) / sigma, 0), np.float32)
+
+
+def grain(light: Array, flow: Array, reach_px: int = 5) -> Array:
+    """Marks of a pencil or brush: the picture's own fine structure combed along the flow, about -1..1, evened out.
+
+    A function of the picture alone, so that it stays on its place when the picture moves.
+    """
+    combed = comb(light, flow, reach_px, 1)
+    detail = combed - blur(combed, 1.6)
+    return np.asarray(np.tanh(detail / (np.sqrt(blur(detail * detail, 9)) + 0.5)), np.float32)

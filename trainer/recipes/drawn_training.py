@@ -1,4 +1,4 @@
-"""Paired training of the toon generator: losses, the conditional discriminator, the stages and the resumable loop.
+"""Paired training of a drawn style: losses, the conditional discriminator, the stages and the resumable loop.
 
 A warm start: every photograph has its drawing. Does not draw and does not read pictures.
 """
@@ -11,7 +11,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -203,6 +203,11 @@ class Training:
         self.generator_optimizer = torch.optim.Adam(self.generator.parameters(), config.learning_rate, (0.5, 0.99))
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), config.discriminator_rate, (0.5, 0.99))
 
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Begin with another style's generator: its state dict; step and optimizers stay at their start."""
+        for network in (self.generator, self.average):
+            network.load_state_dict(weights)
+
     def advance(self, pairs: PairSet) -> dict[str, float]:
         """One step of generator and discriminator; returns the losses."""
         config, rng = self.config, np.random.default_rng([self.config.seed, self.step])
@@ -292,7 +297,13 @@ def to_tensors(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     return photo, drawing, torch.from_numpy(batch.focus)[:, None]
 
 
-def train(config: TrainingConfig, pairs: PairSet, run: Path, preview: Callable[[Generator, Path], None]) -> Generator:
+def train(
+    config: TrainingConfig,
+    pairs: PairSet,
+    run: Path,
+    preview: Callable[[Generator, Path], None],
+    start: Mapping[str, Tensor] | None = None,
+) -> Generator:
     """Train to the end, resuming from `run/snapshot.pt` if it is there.
 
     Args:
@@ -300,6 +311,7 @@ def train(config: TrainingConfig, pairs: PairSet, run: Path, preview: Callable[[
         pairs: training pairs.
         run: folder for the snapshot, log.jsonl and previews.
         preview: called with the averaged generator and a path for a sheet.
+        start: generator weights that a new run begins with; None: random ones.
 
     Returns:
         The averaged generator.
@@ -308,6 +320,8 @@ def train(config: TrainingConfig, pairs: PairSet, run: Path, preview: Callable[[
     if snapshot.exists():
         training.resume(snapshot)
         log.info("Resumed at step %d.", training.step)
+    elif start is not None:
+        training.start_from(start)
     saved = shown = ticked = time.monotonic()
     sums: dict[str, list[float]] = {}
     while training.step < config.num_steps:

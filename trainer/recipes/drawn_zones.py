@@ -67,3 +67,21 @@ def feature_mask(sitter: Sitter) -> Array:
     nose = sitter.landmarks[MESH["nose"]][7:]
     mask = np.maximum(mask, coverage((nose - nose.mean(0)) * 1.2 + nose.mean(0), CANVAS_PX))
     return np.asarray(cv2.GaussianBlur(cv2.dilate(mask, np.ones((5, 5), np.uint8)), (0, 0), 1.2), np.float32)
+
+
+def smooth_regions(sitter: Sitter, sigma_px: float = 2.2) -> dict[str, Array]:
+    """A sitter's region maps with smooth borders; they sum to 1."""
+    smooth = {name: cv2.GaussianBlur(field, (0, 0), sigma_px) for name, field in sitter.regions.items()}
+    total = np.maximum(sum(smooth.values()), 1e-3)
+    return {name: np.asarray(field / total, np.float32) for name, field in smooth.items()}
+
+
+def bare_face(sitter: Sitter, regions: dict[str, Array]) -> Array:
+    """The face's plain skin, without features and glasses: CANVAS_PX^2 float32 in [0, 1]."""
+    glasses = cv2.GaussianBlur(sitter.details["glasses"], (0, 0), 2)
+    return np.asarray(regions["face"] * (1 - feature_mask(sitter)) * (1 - glasses), np.float32)
+
+
+def all_skin(regions: dict[str, Array]) -> Array:
+    """Face, ears and neck."""
+    return np.asarray(regions["face"] + regions["ear"] + regions["neck"], np.float32)

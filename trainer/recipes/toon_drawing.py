@@ -9,7 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .drawn_brush import Array, Canvas, smoothstep, vector
+from .drawn_brush import Array, Canvas, borders, smoothstep, vector
 from .drawn_data import CANVAS_PX, SCALE, Picture, Sitter, enlarge
 from .drawn_tones import (
     blur,
@@ -23,6 +23,7 @@ from .drawn_tones import (
     tones,
     valleys,
 )
+from .drawn_zones import smooth_regions
 from .toon_features import draw_features
 from .toon_skin import SkinTones
 
@@ -33,7 +34,7 @@ INK_WIDTHS = {"background": 2.3, "face": 1.7, "ear": 1.3, "neck": 1.5, "hair": 1
 def draw(sitter: Sitter) -> Picture:
     """Draw a sitter as a toon: -> CANVAS_PX x CANVAS_PX x 3 uint8 RGB, aligned with its picture."""
     lab = to_lab(sitter.picture)
-    regions = _clean_regions(sitter)
+    regions = smooth_regions(sitter, 2.6)
     skin = SkinTones(sitter, lab, regions)
     flesh = skin.paint(lab, sitter)
     layers = {
@@ -54,13 +55,6 @@ def draw(sitter: Sitter) -> Picture:
     draw_features(canvas, sitter, large, skin.base_rgb, SCALE)
     small = cv2.resize(np.clip(canvas.rgb, 0, 1), (CANVAS_PX, CANVAS_PX), interpolation=cv2.INTER_AREA)
     return np.round(small * 255).astype(np.uint8)
-
-
-def _clean_regions(sitter: Sitter) -> dict[str, Array]:
-    """Region maps with smooth borders that sum to 1."""
-    smooth = {name: blur(field, 2.6) for name, field in sitter.regions.items()}
-    total = np.maximum(sum(smooth.values()), 1e-3)
-    return {name: np.asarray(field / total, np.float32) for name, field in smooth.items()}
 
 
 def _hair(lab: Array, weight: Array) -> Array:
@@ -114,14 +108,11 @@ def _background(lab: Array) -> Array:
 
 def draw_ink(canvas: Canvas, regions: dict[str, Array]) -> None:
     """Ink along the borders of the regions, thicker on the side away from the light (above left)."""
-    fields = np.stack(list(regions.values()))
-    ink, contrast = np.zeros(fields.shape[1:], np.float32), _contrast(canvas.rgb)
-    for index, name in enumerate(regions):
-        if fields[index].max() < 0.3:
-            continue
-        others = np.max(np.delete(fields, index, axis=0), axis=0)
-        width = INK_WIDTHS[name] * SCALE * (contrast if name in ("neck", "cloth") else 1.0)
-        ink = np.maximum(ink, _border(fields[index] - others, width, name == "background"))
+    contrast = _contrast(canvas.rgb)
+    widths: dict[str, Array | float] = {name: width * SCALE for name, width in INK_WIDTHS.items()}
+    for name in ("neck", "cloth"):
+        widths[name] = widths[name] * contrast
+    ink = borders(regions, widths)
     around = cv2.resize(
         cv2.resize(canvas.rgb, None, fx=0.125, fy=0.125, interpolation=cv2.INTER_AREA),
         (canvas.size_px, canvas.size_px),
@@ -136,13 +127,3 @@ def _contrast(rgb: Array) -> Array:
     far = blur(small, 2.5)
     step = np.sqrt(blur(((small - far) ** 2).sum(-1), 2.5))
     return np.asarray(smoothstep(0.05, 0.11, cv2.resize(step, rgb.shape[:2], interpolation=cv2.INTER_LINEAR)))
-
-
-def _border(margin: Array, width_px: Array | float, is_outside: bool) -> Array:
-    """Line along the zero of a margin field: its distance in pixels against a width that follows direction."""
-    gx, gy = cv2.Sobel(margin, cv2.CV_32F, 1, 0, scale=0.125), cv2.Sobel(margin, cv2.CV_32F, 0, 1, scale=0.125)
-    slope = np.hypot(gx, gy)
-    away = (gx * 0.45 + gy * 0.9) / (slope + 1e-6) * (1 if is_outside else -1)
-    width = width_px * (0.62 + 0.38 * np.clip(away, -1, 1)) * smoothstep(0.004, 0.03, slope)
-    distance = np.abs(margin) / (slope + 1e-6)
-    return np.asarray(np.clip(width / 2 - distance + 0.5, 0, 1) * smoothstep(0.0, 1.0, width), np.float32)

@@ -11,7 +11,7 @@ import numpy as np
 from .drawn_brush import Array, coverage, smoothstep, vector
 from .drawn_data import CANVAS_PX, SCALE, Sitter, enlarge
 from .drawn_tones import blur, brighten, comb, hair_flow, masked_blur, masked_quantiles, to_rgb, tones, valleys
-from .drawn_zones import beard_zone, cheek_zone, cheeks, face_outline, feature_mask, split_zone
+from .drawn_zones import bare_face, beard_zone, cheek_zone, cheeks, face_outline, split_zone
 
 
 class SkinTones:
@@ -24,7 +24,7 @@ class SkinTones:
     """
 
     def __init__(self, sitter: Sitter, lab: Array, regions: dict[str, Array]) -> None:
-        bare = regions["face"] * (1 - feature_mask(sitter)) * (1 - blur(sitter.details["glasses"], 2))
+        bare = bare_face(sitter, regions)
         self.weight = bare
         self.light = masked_blur(lab[..., 0], bare + 0.3 * (regions["ear"] + regions["neck"]), 3.2)
         low, middle, high = masked_quantiles(self.light, bare**2, (0.12, 0.6, 0.92))
