@@ -33,7 +33,13 @@ def plan_faces(analysis: Analysis, studio: Studio, report: Report) -> Plan:
     chosen = choose_tracks(analysis.tracks, choice)
     styles = {track.track_id: style_for.get(track.track_id + 1, settings.style) for track in chosen}
     crop_of = {track_id: studio.crop_spec(style) for track_id, style in styles.items() if style.lower() != NO_STYLE}
-    plan = make_plan(analysis, crop_of, smoothing=settings.smoothing, strength=settings.strength)
+    plan = make_plan(
+        analysis,
+        crop_of,
+        smoothing=settings.smoothing,
+        strength=settings.strength,
+        max_gap_secs=settings.max_gap_secs,
+    )
     report.track_list = [
         describe_track(track, analysis, style=crop_of[track.track_id].style if track.track_id in crop_of else None)
         for track in analysis.tracks

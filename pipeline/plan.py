@@ -6,11 +6,12 @@ Pure arithmetic between the two passes; no pixels.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import label
 
 from alignment.points import Points
 from alignment.smoothing import jitter_percent, smooth_track
@@ -20,6 +21,9 @@ from alignment.warp import transform_points
 
 from .analysis import Analysis
 from .choice import FaceChoice
+
+MAX_GAP_SECS = 0.5
+"""A longer gap of a track is not drawn: its face was away, or behind another one."""
 
 FADE_SECS = 0.2
 """A style fades in and out over this time where a track begins or ends in the middle of a scene."""
@@ -79,17 +83,20 @@ class Plan:
         return sum(len(track.frames) for track in self.tracks)
 
     def faces_in(self, frame_index: int) -> list[Placement]:
-        """Place a crop on every face of one frame, the largest last: it stands in front and is pasted last."""
-        here = [
-            (_area(track.boxes[frame_index - int(track.frames[0])]), number)
-            for number, track in enumerate(self.tracks)
-            if track.frames[0] <= frame_index <= track.frames[-1]
-        ]
-        return [self._place(number, frame_index) for _, number in sorted(here)]
+        """Place a crop on every face that shows in a frame, the largest last: it stands in front and is pasted last."""
+        here = sorted((_area(track.boxes[index]), number) for number, track, index in self._shown(frame_index))
+        return [self._place(number, frame_index) for _, number in here]
 
     def num_faces_in(self, frame_index: int) -> int:
-        """Count the faces of one frame."""
-        return sum(bool(track.frames[0] <= frame_index <= track.frames[-1]) for track in self.tracks)
+        """Count the faces that show in a frame."""
+        return sum(1 for _ in self._shown(frame_index))
+
+    def _shown(self, frame_index: int) -> Iterator[tuple[int, Track, int]]:
+        """(position of the track, track, position in the track) of every face of a frame that is not invisible."""
+        for number, (track, opacity) in enumerate(zip(self.tracks, self.opacities, strict=True)):
+            index = frame_index - int(track.frames[0])
+            if 0 <= index < len(track.frames) and opacity[index] > 0:
+                yield number, track, index
 
     def _place(self, number: int, frame_index: int) -> Placement:
         track, crop = self.tracks[number], self.crops[number]
@@ -121,7 +128,12 @@ def choose_tracks(tracks: Sequence[Track], choice: FaceChoice) -> list[Track]:
 
 
 def make_plan(
-    analysis: Analysis, crop_of: Mapping[int, CropSpec], *, smoothing: float = 1.0, strength: float = 1.0
+    analysis: Analysis,
+    crop_of: Mapping[int, CropSpec],
+    *,
+    smoothing: float = 1.0,
+    strength: float = 1.0,
+    max_gap_secs: float = MAX_GAP_SECS,
 ) -> Plan:
     """Smooth the tracks over their whole length and place a crop on each.
 
@@ -130,21 +142,27 @@ def make_plan(
         crop_of: for the id of each chosen track how its crops are cut; tracks that are not in it are left alone.
         smoothing: 0 (off) .. 1.
         strength: 0 .. 1, greatest opacity.
+        max_gap_secs: a face is drawn through gaps that are no longer.
     """
     times, chosen = analysis.times_secs, [track for track in analysis.tracks if track.track_id in crop_of]
     smoothed = [smooth_track(track, times[track.frames], smoothing) if smoothing > 0 else track for track in chosen]
     return Plan(
         tracks=smoothed,
-        opacities=[fade(track, analysis) * strength for track in smoothed],
+        opacities=[fade(track, analysis, max_gap_secs) * strength for track in smoothed],
         crops=[crop_of[track.track_id] for track in smoothed],
-        num_bridged=sum(int(track.is_bridged.sum()) for track in chosen),
+        num_bridged=sum(
+            int((track.is_bridged & ~hidden_frames(track, analysis, max_gap_secs)).sum()) for track in chosen
+        ),
         jitter_in_percent=_jitter(chosen),
         jitter_out_percent=_jitter(smoothed),
     )
 
 
-def fade(track: Track, analysis: Analysis) -> npt.NDArray[np.float64]:
-    """(T,) opacity of a track: a ramp at each end, none where it meets a cut or an end of the video."""
+def fade(track: Track, analysis: Analysis, max_gap_secs: float = MAX_GAP_SECS) -> npt.NDArray[np.float64]:
+    """(T,) opacity of a track: a ramp at each end and about every time that it is behind another face.
+
+    There is none where it meets a cut or an end of the video.
+    """
     times = analysis.times_secs[track.frames]
     first, last = int(track.frames[0]), int(track.frames[-1])
     # The ramps reach zero one frame outside the track, so that its outer frames already show something.
@@ -154,7 +172,35 @@ def fade(track: Track, analysis: Analysis) -> npt.NDArray[np.float64]:
         opacity = np.minimum(opacity, (times - times[0] + step) / FADE_SECS)
     if last < analysis.num_frames - 1 and last + 1 not in analysis.cuts:
         opacity = np.minimum(opacity, (times[-1] - times + step) / FADE_SECS)
+    for hidden in times[hidden_frames(track, analysis, max_gap_secs)]:
+        opacity = np.minimum(opacity, np.abs(times - hidden) / FADE_SECS)
     return np.clip(opacity, 0.0, 1.0)
+
+
+def hidden_frames(track: Track, analysis: Analysis, max_gap_secs: float = MAX_GAP_SECS) -> npt.NDArray[np.bool_]:
+    """(T,) True in the gaps of a track in which its face cannot be seen: it is behind another one, or away for too long.
+
+    A gap that is bridged because a detection is missing is none of them.
+    """
+    behind = np.zeros(len(track.frames), bool)
+    for other in analysis.tracks if track.is_bridged.any() else ():
+        common, own, its = np.intersect1d(track.frames, other.frames, return_indices=True)
+        if other is not track and len(common):
+            is_covered = _covered(track.boxes[own], other.boxes[its]) > 0.3
+            behind[own] |= is_covered & track.is_bridged[own] & ~other.is_bridged[its]
+    gaps, count = label(track.is_bridged)
+    times = analysis.times_secs[track.frames]
+    for gap in range(1, count + 1):
+        inside = np.flatnonzero(gaps == gap)
+        behind[inside] |= times[inside[-1] + 1] - times[inside[0] - 1] > max_gap_secs + 1e-9
+    return np.asarray(np.isin(gaps, np.unique(gaps[behind])) & track.is_bridged)
+
+
+def _covered(boxes: npt.NDArray[np.float32], others: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """(T,) share of each of T boxes that lies in the other of the same frame."""
+    low, high = np.maximum(boxes[:, :2], others[:, :2]), np.minimum(boxes[:, 2:], others[:, 2:])
+    areas = np.maximum((boxes[:, 2:] - boxes[:, :2]).prod(axis=1), 1e-6)
+    return np.asarray(np.maximum(high - low, 0).prod(axis=1) / areas, np.float32)
 
 
 def _area(box_xyxy: npt.NDArray[np.float32]) -> float:

@@ -9,7 +9,7 @@ from alignment.templates import HEAD, TIGHT
 from alignment.warp import transform_points
 from pipeline.analysis import Analysis
 from pipeline.choice import parse_faces
-from pipeline.plan import FADE_SECS, CropSpec, Plan, choose_tracks, fade, make_plan
+from pipeline.plan import FADE_SECS, CropSpec, Plan, choose_tracks, fade, hidden_frames, make_plan
 
 from .faces import analysis, track
 
@@ -98,3 +98,30 @@ def test_every_face_is_cut_as_its_own_style_asks() -> None:
 def test_the_larger_face_of_a_frame_is_pasted_last() -> None:
     found = analysis(3, track(0, range(3), size=2.0), track(1, range(3), (150, 90), size=1.0))
     assert [p.track_id for p in plan_all(found).faces_in(1)] == [1, 0]
+
+
+def test_a_face_behind_another_one_is_not_drawn_over_it() -> None:
+    # Given a face that passes behind another one, unseen in frames 40 to 59, and in frames 80 to 84 for another reason
+    front, back = track(0, range(100), (200, 90)), track(1, range(100))
+    xs = np.arange(100, dtype=np.float32) * 4
+    back = dataclasses.replace(
+        back,
+        boxes=back.boxes + np.stack([xs - 100, 0 * xs] * 2, axis=1),
+        is_bridged=np.isin(np.arange(100), [*range(40, 60), *range(80, 85)]),
+    )
+    # When
+    hidden = hidden_frames(back, analysis(100, front, back))
+    opacity = fade(back, analysis(100, front, back))
+    # Then it is left out for the whole first gap, fades out and in around it, and is bridged as usual in the second
+    assert list(np.flatnonzero(hidden)) == list(range(40, 60))
+    assert (opacity[40:60] == 0).all()
+    assert (np.diff(opacity[35:40]) < 0).all()
+    assert (np.diff(opacity[59:64]) > 0).all()
+    assert (opacity[65:] == 1).all()
+    assert (fade(front, analysis(100, front, back)) == 1).all()
+
+
+def test_a_gap_longer_than_the_longest_to_be_bridged_is_not_drawn() -> None:
+    away = dataclasses.replace(track(0, range(60)), is_bridged=np.isin(np.arange(60), range(20, 40)))
+    assert (fade(away, analysis(60, away), max_gap_secs=0.5)[20:40] == 0).all()
+    assert (fade(away, analysis(60, away), max_gap_secs=1.0) == 1).all()
