@@ -178,7 +178,7 @@ def fade(track: Track, analysis: Analysis, max_gap_secs: float = MAX_GAP_SECS) -
 
 
 def hidden_frames(track: Track, analysis: Analysis, max_gap_secs: float = MAX_GAP_SECS) -> npt.NDArray[np.bool_]:
-    """(T,) True in the gaps of a track in which its face cannot be seen: it is behind another one, or away for too long.
+    """(T,) True in the gaps of a track in which its face cannot be seen: it is behind another, or away for too long.
 
     A gap that is bridged because a detection is missing is none of them.
     """
