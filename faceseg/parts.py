@@ -57,6 +57,9 @@ HEAD: PartGroup = FACE | EARS | HAIR
 """Face, ears and hair: the fourteen classes the reference system stylises. A hat stays as filmed."""
 COVERED_HEAD: PartGroup = HEAD | HEADWEAR
 """The head with whatever is worn on it."""
+NECK: PartGroup = frozenset({FacePart.NECK, FacePart.NECKLACE})
+BUST: PartGroup = COVERED_HEAD | NECK
+"""The head, what is worn on it, and the neck that it stands on."""
 
 PART_GROUPS: Mapping[str, PartGroup] = MappingProxyType(
     {
@@ -71,9 +74,45 @@ PART_GROUPS: Mapping[str, PartGroup] = MappingProxyType(
         "face": FACE,
         "head": HEAD,
         "covered_head": COVERED_HEAD,
+        "neck": NECK,
+        "bust": BUST,
     }
 )
 """Every group by the name that style files and options use."""
+
+
+OPTIONAL_PARTS: Mapping[str, PartGroup] = MappingProxyType(
+    {
+        "hair": HAIR,
+        "ears": EARS,
+        "hat": HEADWEAR,
+        "glasses": EYEWEAR,
+        "neck": NECK,
+        "brows": BROWS,
+        "eyes": EYES,
+        "mouth": MOUTH,
+        "cloth": frozenset({FacePart.CLOTH}),
+    }
+)
+"""What a user can take into a mask or leave out of it, by the words of an option."""
+
+
+def change_parts(parts: PartGroup, changes: str) -> PartGroup:
+    """Take parts into a group or leave them out.
+
+    Args:
+        parts: the group to begin with.
+        changes: words of OPTIONAL_PARTS with commas between them; a word after `no-` is left out.
+
+    Raises:
+        UnknownPartGroupError: there is no such part; the message lists those there are.
+    """
+    for word in filter(None, (piece.strip() for piece in changes.lower().split(","))):
+        name = word.removeprefix("no-")
+        if name not in OPTIONAL_PARTS:
+            raise UnknownPartGroupError(f"'{word}' is no part; choose from {', '.join(OPTIONAL_PARTS)}.")
+        parts = parts - OPTIONAL_PARTS[name] if word.startswith("no-") else parts | OPTIONAL_PARTS[name]
+    return parts
 
 
 def part_group(name: str) -> PartGroup:

@@ -2,86 +2,101 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import cv2
 import numpy as np
 import numpy.typing as npt
+
+from .matting import resized, smoothstep, soft
+from .tones import Tones
+from .views import GROUND_SIDE_PX
 
 Crop = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.float32]
 
-_REACH = 0.055
-"""How far the paste mask reaches beyond the head (to its half), as a share of the side: drawn outlines lie there."""
-_SMALL_SIDE_PX = 64
-"""Tones are compared on crops of this size: only slow changes matter."""
-_TONE_SIGMA_PX = 4.0
-"""Width of the comparison on them."""
-
+BLENDS = ("feather", "poisson", "multiband")
+"""Ways to fit a crop in, as `--blend` takes them."""
 
 _CALM = 0.9
 """Share of the background's colour that is hidden from the generator."""
+_OWN_FROM, _OWN_TO = 0.0, 1.0
+"""Mask values between which the style's own tone takes over from the source's."""
+_NUM_BANDS = 5
+"""Octaves of detail that `multiband` treats apart."""
+_TINY = np.float32(1e-6)
 
 
-def calm_backdrop(crop: Crop, head: Mask) -> Crop:
+def calm_backdrop(crop: Crop, keeps: Mask) -> Crop:
     """Take most of the colour out of a crop's background before the generator sees it.
 
     Its instance norms see the whole crop: before a strongly coloured wall they would shift the skin's colour. What the
-    background becomes does not matter, `match_surroundings` brings the source's tones back.
+    background becomes does not matter, `fit_in` brings the source's tones back.
 
     Args:
         crop: SxSx3 uint8 RGB.
-        head: SxS float32 in [0, 1], what keeps its colour.
+        keeps: SxS float32 in [0, 1], what keeps its colour.
     """
     luma = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)
-    keeps = 1.0 - _CALM * (1.0 - head[..., None])
-    return np.asarray(np.rint(luma + (crop - luma) * keeps), np.uint8)
+    share = 1.0 - _CALM * (1.0 - keeps[..., None])
+    return np.asarray(np.rint(luma + (crop - luma) * share), np.uint8)
 
 
-def fit_in(styled: Floats, source: Crop, head: Mask) -> tuple[Floats, Mask]:
-    """Prepare a restyled crop for pasting.
+def fit_in(styled: Floats, source: Crop, mask: Mask, tones: Tones, blend: str = "feather") -> Floats:
+    """Give a restyled crop the light of its picture, and the source's tone where the mask fades out.
 
     Args:
         styled: SxSx3 float32 RGB in [0, 255].
         source: SxSx3 uint8 RGB, the same crop before.
-        head: SxS float32 in [0, 1], what shall change; zero along the border.
+        mask: SxS float32 in [0, 1] to paste with.
+        tones: what `measure_tones` found, averaged over time.
+        blend: one of BLENDS. `feather` shifts the slow tones in the mask's soft edge only; `poisson` carries the shift
+            along the edge into the whole head, as a membrane; `multiband` lets the source's slow tones reach the
+            further in the slower they are.
 
     Returns:
-        The crop with the source's tones outside the head, and the mask to paste it with: the head and a soft rim
-        around it. All float32.
+        SxSx3 float32 RGB to paste under the mask.
     """
-    return match_surroundings(styled, source, head), widen(head)
+    lit = styled * tones.gain
+    if blend == "multiband":
+        return _multiband(lit, source, mask)
+    if blend == "poisson":
+        return lit + resized(_membrane(tones.shift, resized(mask, GROUND_SIDE_PX)), styled.shape[0])
+    own = smoothstep(mask, _OWN_FROM, _OWN_TO)
+    return np.asarray(lit + resized(tones.shift, styled.shape[0]) * (1 - own)[..., None], np.float32)
 
 
-def widen(head: Mask) -> Mask:
-    """Grow a soft mask by a soft rim; it stays zero along the crop's border."""
-    side = head.shape[0]
-    half = cv2.resize(head, (side // 2, side // 2), interpolation=cv2.INTER_AREA)
-    grown = np.minimum(cv2.GaussianBlur(half, (0, 0), _REACH * side / 2) * 2.5, 1.0)
-    grown = np.asarray(cv2.resize(grown, (side, side), interpolation=cv2.INTER_LINEAR), np.float32)
-    return np.asarray(np.maximum(grown, head) * _inside(side), np.float32)
+def _membrane(shift: Floats, mask: Mask) -> Floats:
+    """Continue the shift from outside the mask into it as smoothly as can be: a coarse solution of Laplace's equation.
+
+    Known values are pulled down a pyramid and pushed up into the gaps: Gortler et al., "The Lumigraph", SIGGRAPH 1996,
+    section 3.4. That a smooth shift of the edge's differences is what gradient-domain blending adds: Perez et al.,
+    "Poisson Image Editing", SIGGRAPH 2003, section 2.
+    """
+    known = smoothstep(mask, _OWN_TO, _OWN_FROM)
+    levels = [(shift * known[..., None], known)]
+    while levels[-1][1].shape[0] > 2:
+        values, weight = (resized(of, of.shape[0] // 2) for of in levels[-1])
+        full = np.minimum(4 * weight, 1)
+        levels.append((values * (full / np.maximum(weight, _TINY))[..., None], full))
+    filled = np.asarray(levels[-1][0] / np.maximum(levels[-1][1], _TINY)[..., None], np.float32)
+    for values, weight in reversed(levels[:-1]):
+        filled = np.asarray(values + resized(filled, len(weight)) * (1 - weight)[..., None], np.float32)
+    return soft(filled, 1.0)
 
 
-def match_surroundings(styled: Floats, source: Crop, head: Mask) -> Floats:
-    """Give a restyled crop the source's slow changes of tone outside the head; its lines and flat areas stay.
+def _multiband(styled: Floats, source: Crop, mask: Mask) -> Floats:
+    """Take every octave of detail from the restyled crop, the slower ones from further inside the mask only.
 
-    Only differences outside the head count, so that the style's skin and hair do not shine into the background
-    (normalised convolution, Knutsson and Westin, "Normalized and differential convolution", CVPR 1993).
+    Burt and Adelson, "A Multiresolution Spline With Application to Image Mosaics", 1983, with masks that shrink towards
+    the inside, so that nothing beyond the mask changes.
     """
     side = styled.shape[0]
-    small = _SMALL_SIDE_PX, _SMALL_SIDE_PX
-    outside = 1.0 - cv2.resize(head, small, interpolation=cv2.INTER_AREA)[..., None]
-    difference = cv2.resize(source.astype(np.float32) - styled, small, interpolation=cv2.INTER_AREA) * outside
-    blurred = cv2.GaussianBlur(np.concatenate([difference, outside], axis=2), (0, 0), _TONE_SIGMA_PX)
-    shift = blurred[..., :3] / np.maximum(blurred[..., 3:], 1e-3)
-    slow = cv2.resize(shift, (side, side), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(styled + slow * (1.0 - head[..., None]), np.float32)
-
-
-@lru_cache(maxsize=8)
-def _inside(side: int) -> Mask:
-    """SxS float32: 1, falling to 0 towards the border."""
-    ramp = np.minimum(np.arange(side), np.arange(side)[::-1]) / (0.08 * side)
-    smooth = np.clip(ramp - 0.15, 0.0, 1.0)
-    return np.asarray(np.minimum(smooth[:, None], smooth[None, :]), np.float32)
+    ours = source.astype(np.float32)
+    rest, result = styled - ours, ours
+    for octave in range(1, _NUM_BANDS + 1):
+        small = max(side >> octave, 2)
+        slow, spread = resized(resized(rest, small), side), resized(resized(mask, small), side)
+        inner = smoothstep(spread, 0.5, 1)[..., None] if octave > 1 else np.float32(1)
+        result = result + (rest - slow) * inner
+        rest = slow
+    return np.asarray(result + rest * smoothstep(spread, 0.5, 1)[..., None], np.float32)

@@ -26,7 +26,7 @@ def is_outlier(sources: Mapping[int, Crop], styled: Mapping[int, Crop], centre: 
 
     Args:
         sources: frame index -> source crop HxWx3 uint8.
-        styled: frame index -> restyled crop; at least three are needed for a verdict.
+        styled: frame index -> restyled crop, HxWx3 or with a mask behind it; at least three are needed for a verdict.
         centre: the frame in question.
     """
     others = [i for i in styled if i != centre]
@@ -40,4 +40,4 @@ def is_outlier(sources: Mapping[int, Crop], styled: Mapping[int, Crop], centre: 
 
 
 def _tone(crop: Crop) -> npt.NDArray[np.float64]:
-    return np.asarray(crop[::4, ::4].reshape(-1, crop.shape[2]).mean(axis=0), np.float64)
+    return np.asarray(crop[::4, ::4, :3].reshape(-1, 3).mean(axis=0), np.float64)

@@ -1,74 +1,57 @@
-"""Which pixels of a crop are restyled: the choice behind `--mask`. The masks themselves are made in faceseg/."""
+"""Which pixels of a crop are restyled: the choice behind `--mask` and `--parts`. They are made elsewhere."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
 
 from alignment.errors import LandmarkSetError
 from alignment.points import Points, five_points, outline
 
-Crop = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.float32]
-MaskMaker = Callable[[Crop, Points], Mask]
-"""(crop SxSx3 uint8 RGB, landmarks Kx2 px of the crop) -> SxS float32 in [0, 1]."""
+from .views import Crop, DrawnMasks, Mask, MaskMaker
 
 logger = logging.getLogger(__name__)
 
-FEATHER = 0.35
-"""Width of a parsed mask's soft edge, as a share of the eye distance."""
+_SHOWN_FOR = {"head": "bust"}
+"""A style for heads also shows what is worn on them and the neck, which fades downwards: no line at chin and hat."""
 
 
 def build_mask_maker(
-    name: str, *, group: str = "head", parser_weights: Path | None = None, device: str = "cpu"
-) -> tuple[str, MaskMaker]:
+    name: str, *, group: str = "head", parts: str = "", parser_weights: Path | None = None, device: str = "cpu"
+) -> MaskMaker:
     """Choose how masks are made.
 
     Args:
-        name: `auto` (face parser where its weights are, else landmarks), `parser`, `landmarks` or `box`.
-        group: name of the face parts that a parsed mask holds (faceseg/parts.py).
-        parser_weights: BiSeNet weights; None looks into the user's cache.
+        name: `auto` (face parser, else landmarks), `parser`, `landmarks` or `box`.
+        group: name of the face parts that a style is made for (faceseg/parts.py).
+        parts: changes to that, see `faceseg.parts.change_parts`.
+        parser_weights: a parser's weights; None takes the best that is here.
         device: where a parser runs.
-
-    Returns:
-        The name that was chosen and the function that makes a mask.
 
     Raises:
         ParserUnavailableError: `parser` was asked for and its weights are not there.
-        UnknownPartGroupError: there is no such group.
+        UnknownPartGroupError: there is no such group or part.
     """
     from faceseg.errors import ParserUnavailableError
 
     if name in ("auto", "parser"):
         try:
-            return "parser", _parser_masks(group, parser_weights, device)
+            return _parser_masks(group, parts, parser_weights, device)
         except ParserUnavailableError:
             if name == "parser" or parser_weights is not None:
                 raise
             logger.info("No face parser weights here: masks are drawn from the landmarks.")
-    return ("box", _box_mask) if name == "box" else ("landmarks", _landmark_mask)
+    return DrawnMasks(_box_mask, "box") if name == "box" else DrawnMasks(_landmark_mask, "landmarks")
 
 
-def _parser_masks(group: str, weights: Path | None, device: str) -> MaskMaker:
-    from faceseg.masks import feather, part_mask
+def _parser_masks(group: str, parts: str, weights: Path | None, device: str) -> MaskMaker:
     from faceseg.parser import load_face_parser
-    from faceseg.parts import part_group
+    from faceseg.parts import change_parts, part_group
 
-    parts, parser = part_group(group), load_face_parser(weights, device)
+    from .parsed_masks import ParsedMasks
 
-    def make(crop: Crop, landmarks: Points) -> Mask:
-        probabilities = parser.parse(crop[None])
-        five = five_points(landmarks)
-        soft_px = FEATHER * float(np.linalg.norm(five[1] - five[0]))
-        mask = feather(part_mask(probabilities, parts), soft_px / 2)[0, 0].cpu().numpy()
-        # The head may leave the crop (long hair): never show the crop's own border.
-        return np.asarray(mask * _box_mask(crop, landmarks), np.float32)
-
-    return make
+    shown = change_parts(part_group(_SHOWN_FOR.get(group, group)), parts)
+    return ParsedMasks(load_face_parser(weights, device), shown, _landmark_mask)
 
 
 def _landmark_mask(crop: Crop, landmarks: Points) -> Mask:

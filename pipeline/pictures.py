@@ -23,7 +23,8 @@ from .publish import publish, work_folder, write_text
 from .report import Report
 from .stills import Picture, read_picture, write_picture
 from .studio import Studio
-from .stylist import Stylist, cut
+from .stylist import StyledFace, Stylist, cut
+from .tones import measure_tones
 from .whole_frame import WholeFrame, paint
 
 RGB = npt.NDArray[np.uint8]
@@ -127,14 +128,21 @@ def restyle(canvas: PictureCanvas, analysis: Analysis, studio: Studio, report: R
     if studio.whole is not None:
         _paint(canvas, studio.whole, studio.settings.strength, report)
     for styled in faces_styled:
-        if styled.styled is None:
-            report.guarded += 1
-            continue
-        place, size_px = styled.placement.source_to_crop, styled.source.shape[0]
-        surroundings = styled.source if studio.whole is None else cut(canvas, place, size_px)
-        crop, mask = fit_in(styled.styled.astype(np.float32), surroundings, styled.head)
-        mask *= np.float32(styled.placement.opacity)
-        report.faces += paste_face(canvas, crop, mask, place) is not None
+        report.guarded += styled.layers is None
+        report.faces += _paste(canvas, styled, studio)
+
+
+def _paste(canvas: PictureCanvas, face: StyledFace, studio: Studio) -> bool:
+    """Set one face in; False where there is nothing to show of it."""
+    styled, mask, tones = face.styled, face.mask, face.tones
+    if styled is None or mask is None or tones is None:
+        return False
+    place, surroundings = face.placement.source_to_crop, face.source
+    if studio.whole is not None:
+        surroundings = cut(canvas, place, surroundings.shape[0])
+        tones = measure_tones(styled, surroundings, mask, face.view.ground, follows_light=False)
+    crop = fit_in(styled.astype(np.float32), surroundings, mask, tones, studio.settings.blend)
+    return paste_face(canvas, crop, mask * np.float32(face.placement.opacity), place) is not None
 
 
 def _paint(canvas: PictureCanvas, whole: WholeFrame, opacity: float, report: Report) -> None:

@@ -18,8 +18,9 @@ from .guard import is_outlier
 from .meter import WarpErrorMeter, luma8
 from .paste import Region, paste_face
 from .plan import Placement
-from .stylist import StyledFace, Stylist, cut
+from .stylist import Layers, StyledFace, Stylist, cut
 from .temporal import RADIUS_FRAMES, TemporalBlend
+from .tones import Tones, mean_tones, measure_tones
 from .whole_frame import FLOW_SIDE_PX, StyledPicture, WholeFrame, paint
 
 Crop = npt.NDArray[np.uint8]
@@ -78,6 +79,7 @@ class ChunkRenderer:
         smoothing: float,
         whole: WholeFrame | None = None,
         opacity: float = 1.0,
+        edge: str = "feather",
     ) -> None:
         """Put the tools together.
 
@@ -88,12 +90,14 @@ class ChunkRenderer:
             smoothing: steadiness over time, 0..1.
             whole: restyles whole frames before the faces are set in; None leaves them as they are.
             opacity: 0..1, how strongly whole frames are restyled.
+            edge: how faces are fitted in, one of blending.BLENDS.
         """
         self.stats = RenderStats()
         self.meter = WarpErrorMeter()
         self._stylist = stylist
         self._faces_in = faces_in
         self._cuts = cuts
+        self._edge = edge
         self._blend = TemporalBlend(smoothing)
         self._whole, self._opacity = whole, opacity
         self._whole_blend = TemporalBlend(smoothing, flow_side_px=FLOW_SIDE_PX)
@@ -160,7 +164,9 @@ class ChunkRenderer:
         before = perf_counter()
         scene = [styled for styled in window if self._is_one_scene(styled.index, index)]
         around = {styled.index: styled.whole for styled in scene if styled.whole is not None}
-        picture = self._steadied(around, index, self._whole_blend)
+        sources = {i: p.source for i, p in around.items()}
+        styled = {i: p.styled for i, p in around.items() if p.styled is not None}
+        picture = self._steadied(sources, styled, index, self._whole_blend)
         before = self.stats.spend("blend whole", before)
         if picture is None or self._whole is None:
             return None
@@ -177,24 +183,32 @@ class ChunkRenderer:
         before = perf_counter()
         track = face.placement.track_id
         around = {styled.index: styled.faces[track] for styled in window if track in styled.faces}
-        crop = self._steadied(around, index, self._blend)
+        layers = {i: f.layers for i, f in around.items() if f.layers is not None}
+        steady = self._steadied({i: f.source for i, f in around.items()}, layers, index, self._blend)
         before = self.stats.spend("blend", before)
-        if crop is None:
+        if steady is None:
             return None
-        place, size_px = face.placement.source_to_crop, crop.shape[0]
-        surroundings = face.source if self._whole is None else cut(frame, place, size_px)
-        crop, mask = fit_in(crop, surroundings, face.head)
+        place, size_px = face.placement.source_to_crop, steady.shape[0]
+        styled, mask = np.ascontiguousarray(steady[..., :3]), steady[..., 3] * np.float32(1 / 255)
+        if self._whole is None:
+            surroundings, tones = face.source, self._tones(around, layers)
+        else:
+            surroundings = cut(frame, place, size_px)
+            tones = measure_tones(styled, surroundings, mask, face.view.ground, follows_light=False)
+        crop = fit_in(styled, surroundings, mask, tones, self._edge)
         region = paste_face(frame, crop, mask * np.float32(face.placement.opacity), place)
         self.stats.spend("paste", before)
         self.stats.num_pasted += region is not None
         return region
 
+    def _tones(self, around: Mapping[int, StyledFace], good: Mapping[int, Layers]) -> Tones:
+        """Light and tone, averaged over the window so that they do not jump; of the good crops only."""
+        return mean_tones([tones for i in good if (tones := around[i].tones) is not None])
+
     def _steadied(
-        self, around: Mapping[int, StyledFace | StyledPicture], index: int, blend: TemporalBlend
+        self, sources: Mapping[int, Crop], styled: dict[int, Layers], index: int, blend: TemporalBlend
     ) -> npt.NDArray[np.float32] | None:
         """The picture to show: blended over the window, or the nearest good one where this one is broken."""
-        sources = {i: f.source for i, f in around.items()}
-        styled = {i: f.styled for i, f in around.items() if f.styled is not None}
         if index in styled and is_outlier(sources, styled, index):
             del styled[index]
         if index not in styled:

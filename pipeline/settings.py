@@ -111,6 +111,18 @@ class ConvertSettings:
         "Which pixels of a crop are restyled: by face parser, by landmarks, or a soft box.",
         choices=("auto", "parser", "landmarks", "box"),
     )
+    parts: str = _choice(
+        "",
+        "Parts to take into the mask or to leave out, like no-hat,no-neck: hair, ears, hat, glasses, neck, brows, "
+        "eyes, mouth, cloth. By default a head shows all of them but cloth.",
+        metavar="PART,no-PART",
+    )
+    blend: str = _choice(
+        "feather",
+        "How a face is fitted into its picture: slow tones shifted at the edge, carried on into the head (poisson), or "
+        "octave by octave (multiband).",
+        choices=("feather", "poisson", "multiband"),
+    )
     parser_weights: str | None = _choice(None, "BiSeNet weights (79999_iter.pth) for --mask parser.", metavar="FILE")
     strength: float = _choice(1.0, "How much of the style is blended in.", low=0.0, high=1.0)
     smoothing: float = _choice(1.0, "Steadiness over time; 0 switches it off.", low=0.0, high=1.0)

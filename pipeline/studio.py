@@ -17,13 +17,14 @@ from .cast import Cast
 from .choice import NO_STYLE, parse_style_for
 from .errors import UnsuitableStyleError
 from .finder import FaceFinder
-from .masks import MaskMaker, build_mask_maker
+from .masks import build_mask_maker
 from .plan import CropSpec
 from .publish import sha256_of
 from .report import Report
 from .settings import ConvertSettings
 from .stylist import Stylist
-from .whole_frame import WholeFrame
+from .views import MaskMaker
+from .whole_frame import WholeFrame, keeps_source_colours
 
 
 def _sha256_or_none(path: Path) -> str | None:
@@ -46,7 +47,7 @@ class Studio:
 
     def __init__(self, settings: ConvertSettings) -> None:
         self.settings = settings
-        self._masks_of: dict[str, tuple[str, MaskMaker]] = {}
+        self._masks_of: dict[str, MaskMaker] = {}
 
     def load(self) -> None:
         """Load what every input needs, so that what is missing ends the whole call, once and before any work.
@@ -147,11 +148,12 @@ class Studio:
             report.detector, report.mask = self.finder.detector.name, self.mask_name
             report.landmarks = f"{self.finder.landmarker.num_landmarks} points"
 
-    def _masks(self, group: str) -> tuple[str, MaskMaker]:
+    def _masks(self, group: str) -> MaskMaker:
         if group not in self._masks_of:
             self._masks_of[group] = build_mask_maker(
                 self.settings.mask,
                 group=group,
+                parts=self.settings.parts,
                 parser_weights=_path(self.settings.parser_weights),
                 device=self.engine.device,
             )
@@ -160,7 +162,7 @@ class Studio:
     @property
     def mask_name(self) -> str:
         """How masks are made."""
-        return self._masks(self._group_of(self.style))[0]
+        return self._masks(self._group_of(self.style)).name
 
     def _group_of(self, style: Style) -> str:
         """Which parts of a style's crops are shown: those that its card names, unless only faces are wanted."""
@@ -170,7 +172,12 @@ class Studio:
     def stylists(self) -> dict[str, Stylist]:
         """For each style its generator and its masks together."""
         return {
-            name: Stylist(self.engines[name], self._masks(self._group_of(style))[1], self.crop_spec(name).size_px)
+            name: Stylist(
+                self.engines[name],
+                self._masks(self._group_of(style)),
+                self.crop_spec(name).size_px,
+                follows_light=not self.settings.aligned and keeps_source_colours(self.engines[name]),
+            )
             for name, style in self.styles.items()
         }
 

@@ -18,10 +18,11 @@ from model.images import to_pictures, to_tensor
 from .blending import calm_backdrop
 from .finder import FaceSource
 from .guard import is_blank
-from .masks import Mask, MaskMaker
 from .plan import Placement
+from .tones import Tones, measure_tones
+from .views import Crop, HeadView, Mask, MaskMaker
 
-Crop = npt.NDArray[np.uint8]
+Layers = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -32,19 +33,40 @@ class StyledFace:
     """Whose face it is and where it lies."""
     source: Crop
     """SxSx3 uint8 RGB, as cut from the frame."""
-    head: Mask
-    """SxS float32 in [0, 1], what shall change of it."""
-    styled: Crop | None
-    """SxSx3 uint8 RGB from the generator; None where that was not finite or blank."""
+    view: HeadView
+    """What was seen in it."""
+    layers: Layers | None
+    """SxSx4 uint8: RGB from the generator and the mask to paste it with (times 255); None where that was not finite or
+    blank. One array, so that picture and mask are steadied together."""
+    tones: Tones | None
+    """What brings it into its picture; None where the layers are."""
+
+    @property
+    def styled(self) -> Crop | None:
+        """SxSx3 uint8 RGB from the generator."""
+        return None if self.layers is None else self.layers[..., :3]
+
+    @property
+    def mask(self) -> Mask | None:
+        """SxS float32 in [0, 1], what is shown of it."""
+        return None if self.layers is None else _mask_of(self.layers)
 
 
 class Stylist:
-    """A generator with the masks that belong to its crops."""
+    """A generator with the masks that belong to its crops.
 
-    def __init__(self, engine: Engine, make_mask: MaskMaker, size_px: int) -> None:
+    Args:
+        engine: runs the generator.
+        masks: makes the masks.
+        size_px: side of the crops.
+        follows_light: the style draws things in their own colours, so that the light on a face can be carried over.
+    """
+
+    def __init__(self, engine: Engine, masks: MaskMaker, size_px: int, *, follows_light: bool = False) -> None:
         self.engine = engine
-        self.make_mask = make_mask
+        self.masks = masks
         self.size_px = size_px
+        self.follows_light = follows_light
 
     @property
     def batch_size(self) -> int:
@@ -57,14 +79,40 @@ class Stylist:
         if not faces:
             return [[] for _ in pictures]
         crops = [cut(source, placement.source_to_crop, self.size_px) for source, placement in faces]
-        heads = [self.make_mask(crop, placement.landmarks) for (_, placement), crop in zip(faces, crops, strict=True)]
-        calm = [calm_backdrop(crop, head) for crop, head in zip(crops, heads, strict=True)]
+        views = self.masks.before(crops, [placement.landmarks for _, placement in faces])
+        calm = [calm_backdrop(crop, view.keeps) for crop, view in zip(crops, views, strict=True)]
         outputs = self.engine(to_tensor(np.stack(calm)))
+        pictures_of = [_good_picture(output, crop) for output, crop in zip(outputs, crops, strict=True)]
+        layers = self._layers(crops, views, pictures_of)
         styled = iter(
-            StyledFace(placement, crop, head, _good_picture(output, crop))
-            for (_, placement), crop, head, output in zip(faces, crops, heads, outputs, strict=True)
+            StyledFace(placement, crop, view, both, self._tones(crop, view, both))
+            for (_, placement), crop, view, both in zip(faces, crops, views, layers, strict=True)
         )
         return [list(islice(styled, len(placements))) for _, placements in pictures]
+
+    def _layers(
+        self, crops: Sequence[Crop], views: Sequence[HeadView], styled: Sequence[Crop | None]
+    ) -> list[Layers | None]:
+        """Put picture and mask together where there is a picture."""
+        good = [
+            (crop, view, picture)
+            for crop, view, picture in zip(crops, views, styled, strict=True)
+            if picture is not None
+        ]
+        masks = iter(self.masks.after([g[1] for g in good], [g[0] for g in good], [g[2] for g in good]) if good else ())
+        return [
+            None if picture is None else np.dstack([picture, np.rint(next(masks) * 255).astype(np.uint8)])
+            for picture in styled
+        ]
+
+    def _tones(self, crop: Crop, view: HeadView, layers: Layers | None) -> Tones | None:
+        if layers is None:
+            return None
+        return measure_tones(layers[..., :3], crop, _mask_of(layers), view.ground, follows_light=self.follows_light)
+
+
+def _mask_of(layers: Layers) -> Mask:
+    return layers[..., 3].astype(np.float32) * np.float32(1 / 255)
 
 
 def _good_picture(output: Tensor, crop: Crop) -> Crop | None:

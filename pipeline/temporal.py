@@ -47,11 +47,11 @@ class TemporalBlend:
 
         Args:
             sources: frame index -> source crop HxWx3 uint8, at least `centre`.
-            styled: frame index -> restyled crop of the same size.
+            styled: frame index -> restyled crop of the same size, HxWxC (C to 4: a mask may be the fourth channel).
             centre: the frame wanted.
 
         Returns:
-            HxWx3 float32 in [0, 255].
+            HxWxC float32 in [0, 255].
         """
         total = styled[centre].astype(np.float32)
         neighbours = [i for i in styled if i != centre and i in sources and abs(i - centre) <= RADIUS_FRAMES]
@@ -70,7 +70,7 @@ class TemporalBlend:
     def _bring_over(
         self, here: Grey, there: Grey, crop: Crop
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """The neighbour's crop moved onto this frame (HxWx3), and how far its source agrees, 0..1 (HxWx1)."""
+        """The neighbour's crop moved onto this frame (HxWxC), and how far its source agrees, 0..1 (HxWx1)."""
         flow = self._flow(here, there)
         residual = cv2.absdiff(here, warp_by_flow(there, flow)).astype(np.float32)
         agreement = np.exp(-((cv2.blur(residual, (5, 5)) / _NOISE_LEVELS) ** 2))

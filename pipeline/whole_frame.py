@@ -110,7 +110,7 @@ class WholeFrame:
 
     def __init__(self, engine: Engine, *, keeps_colours: bool | None = None) -> None:
         self.engine = engine
-        self.keeps_colours = _keeps_colours(engine) if keeps_colours is None else keeps_colours
+        self.keeps_colours = keeps_source_colours(engine) if keeps_colours is None else keeps_colours
 
     def stylise(self, pictures: Sequence[PictureSource]) -> list[StyledPicture]:
         """Restyle some pictures of one size, in order."""
@@ -249,7 +249,7 @@ def _good_picture(output: Tensor, source: RGB) -> RGB | None:
     return None if is_blank(picture, source) else picture
 
 
-def _keeps_colours(engine: Engine) -> bool:
+def keeps_source_colours(engine: Engine) -> bool:
     """Whether a style's colours follow the source's: the slope of its slow colours on those of a colourful picture.
 
     A style that draws in grey or with a palette of its own must not get the source's colours painted over it.

@@ -21,7 +21,7 @@ def test_the_head_is_what_the_reference_system_stylises() -> None:
 def test_no_group_holds_the_background_or_the_clothes() -> None:
     everything = frozenset().union(*parts.PART_GROUPS.values())
 
-    assert everything.isdisjoint({FacePart.BACKGROUND, FacePart.CLOTH, FacePart.NECKLACE})
+    assert everything.isdisjoint({FacePart.BACKGROUND, FacePart.CLOTH})
 
 
 def test_groups_are_found_by_name() -> None:

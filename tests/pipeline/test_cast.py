@@ -7,6 +7,7 @@ from pipeline.cast import Cast
 from pipeline.pictures import PictureCanvas
 from pipeline.plan import Placement
 from pipeline.stylist import Stylist
+from pipeline.views import DrawnMasks
 
 IN_PLACE = np.float32([[1, 0, 0], [0, 1, 0]])
 
@@ -37,7 +38,7 @@ def face(track_id: int, style: str) -> Placement:
 def test_each_face_is_restyled_by_its_own_style_in_one_go_per_style() -> None:
     # Given two styles with crops of different sizes, and two pictures with faces of both
     dark, light = PaintingEngine(-0.4), PaintingEngine(0.4, batch_size=4)
-    cast = Cast({"dark": Stylist(dark, whole, 32), "light": Stylist(light, whole, 48)})
+    cast = Cast({"dark": Stylist(dark, DrawnMasks(whole), 32), "light": Stylist(light, DrawnMasks(whole), 48)})
     noise = np.random.default_rng(0).integers(0, 255, (80, 80, 3)).astype(np.uint8)
     canvas = PictureCanvas(noise)
     # When
@@ -56,5 +57,5 @@ def test_each_face_is_restyled_by_its_own_style_in_one_go_per_style() -> None:
 
 
 def test_pictures_without_faces_keep_their_place() -> None:
-    cast = Cast({"dark": Stylist(PaintingEngine(0.0), whole, 32)})
+    cast = Cast({"dark": Stylist(PaintingEngine(0.0), DrawnMasks(whole), 32)})
     assert cast.stylise([(PictureCanvas(np.zeros((40, 40, 3), np.uint8)), [])]) == [[]]

@@ -18,6 +18,7 @@ from pipeline.plan import Placement
 from pipeline.render import ChunkRenderer
 from pipeline.stylist import Stylist
 from pipeline.temporal import RADIUS_FRAMES
+from pipeline.views import DrawnMasks
 
 SIZE = 64
 
@@ -68,7 +69,7 @@ def render(
     start: int, stop: int, total: int, engine: InvertingEngine | None = None, smoothing: float = 1.0
 ) -> list[Frame]:
     renderer = ChunkRenderer(
-        Stylist(engine or InvertingEngine(), soft_disc, SIZE),
+        Stylist(engine or InvertingEngine(), DrawnMasks(soft_disc), SIZE),
         placements(total).__getitem__,
         frozenset(),
         smoothing=smoothing,
@@ -123,7 +124,10 @@ def test_smoothing_makes_the_output_steadier() -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.25])
 def test_a_broken_crop_is_replaced_by_its_neighbour_and_counted(value: float) -> None:
     renderer = ChunkRenderer(
-        Stylist(InvertingEngine((5,), value), soft_disc, SIZE), placements(12).__getitem__, frozenset(), smoothing=0.0
+        Stylist(InvertingEngine((5,), value), DrawnMasks(soft_disc), SIZE),
+        placements(12).__getitem__,
+        frozenset(),
+        smoothing=0.0,
     )
     result = [frame for frame, _ in renderer.render(frames(12), 0, 0, 12)]
     good = render(0, 12, 12, smoothing=0.0)
@@ -136,7 +140,7 @@ def test_a_broken_crop_is_replaced_by_its_neighbour_and_counted(value: float) ->
 
 def test_a_face_whose_crops_are_all_broken_stays_as_it_was() -> None:
     renderer = ChunkRenderer(
-        Stylist(InvertingEngine(tuple(range(6))), soft_disc, SIZE),
+        Stylist(InvertingEngine(tuple(range(6))), DrawnMasks(soft_disc), SIZE),
         placements(6).__getitem__,
         frozenset(),
         smoothing=1.0,

@@ -1,0 +1,136 @@
+"""Masks from a face parser: which pixels of a crop are restyled, seen in the source and in what became of it.
+
+Four questions in order. Which pixels are head (the parser on the source crop)? Which of them belong to this face and
+not to a neighbour's? Where has the drawn head another outline (the parser on the restyled crop)? What stands in front?
+The answers are continuous in what the parser says, so that a mask moves and does not jump.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from alignment.points import Points
+from faceseg.parser import FaceParser
+from faceseg.parts import COVERED_HEAD, EARS, FACE, HAIR, HEADWEAR, NECK, FacePart, PartGroup
+
+from .geometry import face_geometry
+from .matting import guided, resized, smoothstep, soft
+from .views import GROUND_SIDE_PX, Crop, Floats, HeadView, Mask, inside
+
+_SKIN, _COVER = FACE | EARS | NECK, HAIR | HEADWEAR
+_BACKGROUND, _CLOTH = frozenset({FacePart.BACKGROUND}), frozenset({FacePart.CLOTH})
+
+_SEEN_LOW, _SEEN_HIGH = 0.2, 0.5
+"""Share of the face that the parser must see: below the first the mask is drawn from the landmarks, between mixed."""
+_CUT_LEVEL = 0.4
+"""Probability from which neighbouring pixels hang together."""
+_FRONT_LOW, _FRONT_HIGH = 0.3, 0.7
+"""Within the face what is head with less than the first probability stands in front of it; in between it is both."""
+_NECK_FROM, _NECK_TO = 0.05, 0.75
+"""Below the chin, in face lengths: where the neck begins to turn back into the photograph, and where it has."""
+_SHARE_SIGMA_PX, _TINY = 1.5, 1e-3
+_REACH = 0.30
+"""How far the drawn head may reach beyond the filmed one, in eye distances."""
+_EDGE_PX, _EDGE_LEVELS = 8, 12.0
+"""Window in which the mask takes over the picture's edges, and the contrast that counts as one."""
+_FEATHER = 0.025
+"""Standard deviation of the last softening, in eye distances."""
+
+
+class ParsedMasks:
+    """Makes masks of some parts of the head with a parser."""
+
+    name = "parser"
+
+    def __init__(self, parser: FaceParser, parts: PartGroup, draw: Callable[[Crop, Points], Mask]) -> None:
+        """Choose the parts.
+
+        Args:
+            parser: labels crops.
+            parts: what is restyled.
+            draw: makes a mask from the landmarks (crop, landmarks) where the parser sees no face.
+        """
+        self._parser = parser
+        self._draw = draw
+        self._groups = (parts - NECK, parts & NECK, FACE, _COVER, _SKIN, _CLOTH, _BACKGROUND)
+        self._drawn_groups = (parts & COVERED_HEAD,)
+
+    def before(self, crops: Sequence[Crop], landmarks: Sequence[Points]) -> list[HeadView]:
+        """Look at crops before the generator does: see `MaskMaker`."""
+        maps = self._shares(np.stack(crops), self._groups)
+        return [self._view(*each) for each in zip(crops, landmarks, maps, strict=True)]
+
+    def after(self, views: Sequence[HeadView], crops: Sequence[Crop], styled: Sequence[Crop]) -> list[Mask]:
+        """Make the masks to paste with: see `MaskMaker`."""
+        maps = self._shares(np.stack(styled), self._drawn_groups)
+        return [_mask(view, crop, shares[0]) for view, crop, shares in zip(views, crops, maps, strict=True)]
+
+    def _view(self, crop: Crop, landmarks: Points, maps: Floats) -> HeadView:
+        head, neck, inner, *ground = maps
+        size, face, background = crop.shape[0], face_geometry(landmarks), ground[-1]
+        area = face.area(GROUND_SIDE_PX, size)
+        small_head, small_neck, small_inner = (resized(of, GROUND_SIDE_PX) for of in (head, neck, inner))
+        own = resized(_own(small_head + small_neck, small_inner, area), size)
+        shown, keeps = np.minimum(head + neck, 1) * own, 1 - background
+        seen = float((resized(keeps, GROUND_SIDE_PX) * area).sum() / max(float(area.sum()), 1.0))
+        trust = float(smoothstep(np.array([seen], np.float32), _SEEN_LOW, _SEEN_HIGH)[0])
+        if trust < 1:
+            drawn = self._draw(crop, landmarks)
+            shown, keeps = trust * shown + (1 - trust) * drawn, trust * keeps + (1 - trust) * drawn
+        small_ground = np.dstack([resized(of, GROUND_SIDE_PX) for of in ground])
+        below = smoothstep(face.below_chin(GROUND_SIDE_PX, size), _NECK_FROM, _NECK_TO)
+        fade = inside(size) * resized(1 - below * _neck_share(small_head, small_neck), size)
+        return HeadView(soft(keeps, 1.0), shown, fade, small_ground, soft(area, 1.5), face)
+
+    def _shares(self, pictures: npt.NDArray[np.uint8], groups: Sequence[PartGroup]) -> Floats:
+        """Probability of each group of parts: NGHW."""
+        probabilities = self._parser.parse(pictures)
+        table = torch.zeros(len(groups), len(FacePart), device=probabilities.device)
+        for row, group in zip(table, groups, strict=True):
+            row[sorted(group)] = 1.0
+        return np.asarray(torch.einsum("gp,nphw->nghw", table, probabilities).clamp(0, 1).cpu().numpy(), np.float32)
+
+
+def _neck_share(head: Floats, neck: Floats) -> Floats:
+    """How much of the head nearby is neck; 1 where there is nothing: a soft edge around the neck fades with it."""
+    near_head, near_neck = soft(head, _SHARE_SIGMA_PX), soft(neck, _SHARE_SIGMA_PX) + np.float32(_TINY)
+    return np.asarray(near_neck / (near_head + near_neck), np.float32)
+
+
+def _own(head: Floats, inner: Floats, area: Floats) -> Floats:
+    """How far each pixel belongs to the head of this face rather than to another's: small square in [0, 1]."""
+    is_head = cv2.morphologyEx((head > _CUT_LEVEL).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    num, labels = cv2.connectedComponents(is_head | (area > 0).astype(np.uint8))
+    linked = np.isin(labels, np.unique(labels[area > 0])) if num > 1 else np.zeros_like(labels, bool)
+    reach = cv2.dilate(linked.astype(np.float32), np.ones((5, 5), np.uint8))
+    return soft(np.asarray(reach, np.float32), 0.8) * _nearer(inner, area)
+
+
+def _nearer(inner: Floats, area: Floats) -> Floats:
+    """1 where this face is nearer than any other face in the crop, 0 beyond the middle between them."""
+    num, labels, stats, _ = cv2.connectedComponentsWithStats((inner > 0.5).astype(np.uint8))
+    others = [
+        i for i in range(1, num) if stats[i, cv2.CC_STAT_AREA] > 0.01 * inner.size and not area[labels == i].any()
+    ]
+    if not others or not area.any():
+        return np.ones_like(inner)
+    to_own = cv2.distanceTransform((area == 0).astype(np.uint8), cv2.DIST_L2, 3)
+    to_others = cv2.distanceTransform((~np.isin(labels, others)).astype(np.uint8), cv2.DIST_L2, 3)
+    return smoothstep(np.asarray(to_others - to_own, np.float32), -2.0, 2.0)
+
+
+def _mask(view: HeadView, crop: Crop, drawn: Floats) -> Mask:
+    """What is pasted: the filmed head up to its edges, and the drawn head where that reaches a little further."""
+    size, eye_px = crop.shape[0], view.face.eye_distance_px
+    filmed = guided(crop.astype(np.float32), smoothstep(view.shown, _FRONT_LOW, _FRONT_HIGH), _EDGE_PX, _EDGE_LEVELS)
+    filmed = smoothstep(filmed, 0.1, 0.9)
+    small = soft(resized(view.shown, GROUND_SIDE_PX), _REACH * eye_px * GROUND_SIDE_PX / size)
+    near = resized(smoothstep(np.minimum(2.5 * small, 1), 0.1, 0.6) * (1 - view.area), size)
+    beyond = smoothstep(drawn, _FRONT_LOW, _FRONT_HIGH) * near
+    mask = soft(np.maximum(filmed, beyond), max(_FEATHER * eye_px, 0.5))
+    return np.asarray(mask * view.fade, np.float32)
