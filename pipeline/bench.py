@@ -63,13 +63,13 @@ class Section:
     """One sentence: what is measured, on what."""
     needs: str | None = None
     """Option without which it is left out: `data` or `clips`."""
-    module: str = ""
-    """File of the room whose `measure(bench)` makes the tables; default `bench_NAME`."""
+    source: str = ""
+    """`MODULE:FUNCTION` in this room that makes the tables; by default `bench_NAME:measure`."""
 
     def measure(self, bench: Bench) -> list[Table]:
         """Make the tables."""
-        module = importlib.import_module("." + (self.module or f"bench_{self.name}"), __package__)
-        tables: list[Table] = module.measure(bench)
+        module, _, function = (self.source or f"bench_{self.name}:measure").partition(":")
+        tables: list[Table] = getattr(importlib.import_module("." + module, __package__), function)(bench)
         return tables
 
 
@@ -82,11 +82,32 @@ SECTIONS: tuple[Section, ...] = (
     ),
     Section("scope", "Scopes", "What `--scope` costs and changes, on the demo clip."),
     Section(
+        "detection",
+        "Detection",
+        "Which faces the detectors find, by size, rotation and light: one portrait, tinted, turned, scaled, in front "
+        "of scikit-image's pictures without faces.",
+        source="bench_detectors:measure",
+    ),
+    Section("ids", "Several faces", "Whether faces that meet keep their ids, in drawn clips with known truth."),
+    Section(
+        "masks",
+        "Masks on held-out pictures",
+        "How well the face parsers and the drawn mask agree with labels, on the pictures that no recipe trains on.",
+        needs="data",
+    ),
+    Section(
+        "detection-data",
+        "Detection of held-out people",
+        "As above with people cut out of the pictures that no recipe trains on.",
+        needs="data",
+        source="bench_detectors:measure_held_out",
+    ),
+    Section(
         "clips",
         "Clips",
-        "Speed, faces and steadiness on clips of your own (`--clips`).",
+        "Speed, faces and steadiness on clips of your own.",
         needs="clips",
-        module="bench_own",
+        source="bench_own:measure",
     ),
 )
 """Every section in the order of the document."""
