@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from .errors import (
         AlignmentError,
         DetectorUnavailableError,
+        EmbedderUnavailableError,
         LandmarkerUnavailableError,
         LandmarkSetError,
         WeightsError,
     )
     from .faces import Face, iou, suppress_duplicates
+    from .identity import FaceEmbedder, SFaceEmbedder, likeness
     from .landmarks import (
         Landmarker,
         LandmarkPredictor,
@@ -40,11 +42,13 @@ _MODULES = {
     "errors": (
         "AlignmentError",
         "DetectorUnavailableError",
+        "EmbedderUnavailableError",
         "LandmarkSetError",
         "LandmarkerUnavailableError",
         "WeightsError",
     ),
     "faces": ("Face", "iou", "suppress_duplicates"),
+    "identity": ("FaceEmbedder", "SFaceEmbedder", "likeness"),
     "landmarks": (
         "LandmarkPredictor",
         "LandmarkResult",
@@ -81,13 +85,16 @@ __all__ = [
     "CropTemplate",
     "CutDetector",
     "DetectorUnavailableError",
+    "EmbedderUnavailableError",
     "Face",
     "FaceDetector",
+    "FaceEmbedder",
     "LandmarkPredictor",
     "LandmarkResult",
     "LandmarkSetError",
     "Landmarker",
     "LandmarkerUnavailableError",
+    "SFaceEmbedder",
     "SimilarityParams",
     "Track",
     "TrackingConfig",
@@ -101,6 +108,7 @@ __all__ = [
     "invert",
     "iou",
     "jitter_percent",
+    "likeness",
     "link_faces",
     "load_landmark_predictor",
     "outline",

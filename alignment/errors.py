@@ -17,5 +17,9 @@ class LandmarkerUnavailableError(AlignmentError):
     """There is no landmark predictor of that name, or its library or weights are not there."""
 
 
+class EmbedderUnavailableError(AlignmentError):
+    """A face embedder's weights are not there; the message says how to get them."""
+
+
 class WeightsError(AlignmentError):
     """Weights are missing, of another network, or fail their checksum."""

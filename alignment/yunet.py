@@ -81,7 +81,7 @@ def _load(path: Path, min_score: float) -> Any:
     # Read here, not by OpenCV: on Windows it cannot open paths with letters outside the code page.
     model = np.frombuffer(path.read_bytes(), np.uint8)
     try:
-        with _quiet_opencv():
+        with quiet_opencv():
             detector = cv2.FaceDetectorYN.create(
                 "onnx", model, np.empty(0, np.uint8), (320, 320), min_score, _NMS_IOU, _MAX_FACES
             )
@@ -92,7 +92,7 @@ def _load(path: Path, min_score: float) -> Any:
 
 
 @contextmanager
-def _quiet_opencv() -> Iterator[None]:
+def quiet_opencv() -> Iterator[None]:
     """Keep OpenCV 5 from telling every user that its graph engine takes no targets."""
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
