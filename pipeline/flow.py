@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 Grey = npt.NDArray[np.uint8]
 Flow = npt.NDArray[np.float32]
+_T = TypeVar("_T", np.uint8, np.float32)
 
 
 class FlowEstimator:
@@ -26,9 +28,9 @@ class FlowEstimator:
         return np.asarray(self._method.calc(here, there, None), np.float32)  # type: ignore[call-overload]
 
 
-def warp_by_flow(picture: npt.NDArray[np.uint8], flow: Flow) -> npt.NDArray[np.uint8]:
+def warp_by_flow(picture: npt.NDArray[_T], flow: Flow) -> npt.NDArray[_T]:
     """Fetch each pixel from where the flow (HxWx2, pixels, this frame to the other) says that it is in `picture`."""
-    return np.asarray(_fetch(picture, flow), np.uint8)
+    return np.asarray(_fetch(picture, flow), picture.dtype)
 
 
 def round_trip(back: Flow, forth: Flow) -> npt.NDArray[np.float32]:

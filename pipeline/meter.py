@@ -1,13 +1,16 @@
-"""Measure how steady a video is where faces were pasted: the flow-warp error of source and output.
+"""Measure how steady a video is where faces were pasted, and how visible: warp error, mask flicker, seam excess.
 
 Warp error = mean |frame t - frame t-1 warped by the source's optical flow| inside the paste mask, occluded pixels left
 out, in grey levels (0..255). The definition of Lai et al., "Learning Blind Video Temporal Consistency", ECCV 2018,
-section 4.3, with absolute differences.
+section 4.3, with absolute differences. Mask flicker = the same of the mask itself, in % of the mask's area. Seam
+excess: see seam.py.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -16,10 +19,14 @@ import numpy.typing as npt
 from .flow import FlowEstimator, round_trip, warp_by_flow
 from .frames import Frame
 from .paste import Region
+from .seam import MAX_SIDE_PX as _MAX_SIDE_PX
+from .seam import seam_sums
 
 Grey = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.float32]
 
-_MAX_SIDE_PX = 256
+_MIN_SIDE_PX = 16
+"""Smaller regions are not measured."""
 _MAX_ROUND_TRIP_PX = 1.0
 """A pixel whose forward and backward flow disagree by more is occluded."""
 
@@ -31,12 +38,15 @@ class WarpErrorSums:
     pixels: float = 0.0
     source: float = 0.0
     output: float = 0.0
+    mask_area: float = 0.0
+    mask_change: float = 0.0
+    seam_length: float = 0.0
+    seam_excess: float = 0.0
 
     def add(self, other: WarpErrorSums) -> None:
         """Take another part of the video in."""
-        self.pixels += other.pixels
-        self.source += other.source
-        self.output += other.output
+        for name in asdict(self):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
     def means(self) -> tuple[float | None, float | None]:
         """Warp error of source and of output in grey levels; None where nothing was measured."""
@@ -44,13 +54,31 @@ class WarpErrorSums:
             return None, None
         return self.source / self.pixels, self.output / self.pixels
 
+    @property
+    def mean_mask_flicker(self) -> float | None:
+        """Change of the masks from frame to frame, motion taken out, in % of their area."""
+        return 100 * self.mask_change / self.mask_area if self.mask_area > 0 else None
+
+    @property
+    def mean_seam_excess(self) -> float | None:
+        """Seam excess in grey levels per pixel, see seam.py."""
+        return self.seam_excess / self.seam_length if self.seam_length > 0 else None
+
+
+class _Shown(NamedTuple):
+    """A frame before and after pasting, and where."""
+
+    source: Grey
+    output: Grey
+    regions: Sequence[Region]
+
 
 @dataclass
 class WarpErrorMeter:
     """Compares each frame with the one before it."""
 
     sums: WarpErrorSums = field(default_factory=WarpErrorSums)
-    _before: tuple[Grey, Grey] | None = None
+    _before: _Shown | None = None
 
     def __post_init__(self) -> None:
         """Set the flow up."""
@@ -65,27 +93,66 @@ class WarpErrorMeter:
             regions: where faces were pasted in this frame.
             is_cut: this frame starts a new scene: nothing to compare with.
         """
-        before, self._before = self._before, (source, output)
-        if before is not None and not is_cut:
-            for region in regions:
-                self._measure(before, (source, output), region)
+        before, self._before = self._before, _Shown(source, output, regions)
+        for region in regions:
+            if min(region.mask.shape) >= _MIN_SIDE_PX:
+                size_wh = _measured_wh(region)
+                self._measure_seam(self._before, region, size_wh)
+                if before is not None and not is_cut:
+                    self._measure_change(before, self._before, region, size_wh)
 
-    def _measure(self, before: tuple[Grey, Grey], now: tuple[Grey, Grey], region: Region) -> None:
-        height, width = region.mask.shape
-        if min(height, width) < 16:
-            return
-        window = np.s_[region.y0 : region.y0 + height, region.x0 : region.x0 + width]
-        scale = min(1.0, _MAX_SIDE_PX / max(height, width))
-        size_wh = max(16, round(width * scale)), max(16, round(height * scale))
+    def _measure_seam(self, now: _Shown, region: Region, size_wh: tuple[int, int]) -> None:
+        source, output = (_part(picture, region, size_wh) for picture in (now.source, now.output))
+        excess, length = seam_sums(source, output, _shrunk(region.mask, size_wh))
+        self.sums.seam_excess += excess
+        self.sums.seam_length += length
+
+    def _measure_change(self, before: _Shown, now: _Shown, region: Region, size_wh: tuple[int, int]) -> None:
         old_source, old_output, source, output = (
-            np.asarray(cv2.resize(p[window], size_wh, interpolation=cv2.INTER_AREA), np.uint8) for p in (*before, *now)
+            _part(picture, region, size_wh) for picture in (before.source, before.output, now.source, now.output)
         )
+        mask, old_mask = (_shrunk(of, size_wh) for of in (region.mask, _mask_there(before.regions, region)))
         back = self._flow(source, old_source)
         is_seen = round_trip(back, self._flow(old_source, source)) <= _MAX_ROUND_TRIP_PX
-        weight = cv2.resize(region.mask, size_wh, interpolation=cv2.INTER_AREA) * is_seen
+        weight = mask * is_seen
         self.sums.pixels += float(weight.sum())
         self.sums.source += float((cv2.absdiff(source, warp_by_flow(old_source, back)) * weight).sum())
         self.sums.output += float((cv2.absdiff(output, warp_by_flow(old_output, back)) * weight).sum())
+        self.sums.mask_area += float(mask.sum())
+        self.sums.mask_change += float((np.abs(mask - warp_by_flow(old_mask, back)) * is_seen).sum())
+
+
+def _measured_wh(region: Region) -> tuple[int, int]:
+    height, width = region.mask.shape
+    scale = min(1.0, _MAX_SIDE_PX / max(height, width))
+    return max(_MIN_SIDE_PX, round(width * scale)), max(_MIN_SIDE_PX, round(height * scale))
+
+
+def _part(picture: Grey, region: Region, size_wh: tuple[int, int]) -> Grey:
+    height, width = region.mask.shape
+    part = picture[region.y0 : region.y0 + height, region.x0 : region.x0 + width]
+    return np.asarray(cv2.resize(part, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _shrunk(mask: Mask, size_wh: tuple[int, int]) -> Mask:
+    return np.asarray(cv2.resize(mask, size_wh, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _mask_there(regions: Sequence[Region], window: Region) -> Mask:
+    """What was pasted of another frame's regions where `window` lies: the mask of the one that covers most of it."""
+    height, width = window.mask.shape
+    best, most = np.zeros((height, width), np.float32), 0.0
+    for region in regions:
+        top, left = max(window.y0, region.y0), max(window.x0, region.x0)
+        bottom = min(window.y0 + height, region.y0 + region.mask.shape[0])
+        right = min(window.x0 + width, region.x0 + region.mask.shape[1])
+        if top >= bottom or left >= right:
+            continue
+        part = region.mask[top - region.y0 : bottom - region.y0, left - region.x0 : right - region.x0]
+        if float(part.sum()) > most:
+            most, best = float(part.sum()), np.zeros((height, width), np.float32)
+            best[top - window.y0 : bottom - window.y0, left - window.x0 : right - window.x0] = part
+    return best
 
 
 def luma8(frame: Frame) -> Grey:

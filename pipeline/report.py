@@ -74,6 +74,10 @@ class Report:
     """Flow-warp error of the source inside the paste mask, grey levels."""
     warp_error_out: float | None = None
     """The same of the result."""
+    mask_flicker: float | None = None
+    """Change of the paste masks from frame to frame with motion taken out, % of their area."""
+    seam_excess: float | None = None
+    """Slope of brightness across the masks' borders, result less source, grey levels per pixel."""
     verified: bool = False
     """The result was read back and matches its source in frames, times and streams."""
     verification: dict[str, Any] = field(default_factory=dict)

@@ -219,6 +219,7 @@ class _Conversion:
         report.whole_frames = stats.num_whole
         report.stage_secs |= {stage: round(secs, 3) for stage, secs in stats.stage_secs.items()}
         report.warp_error_in, report.warp_error_out = sums.means()
+        report.mask_flicker, report.seam_excess = sums.mean_mask_flicker, sums.mean_seam_excess
         return chunks
 
     def _render_chunk(self, chunk: Chunk, analysis: Analysis, plan: Plan, encoding: EncodePlan) -> None:

@@ -51,3 +51,41 @@ def test_chunks_add_up() -> None:
     total.add(WarpErrorSums(10, 20, 30))
     total.add(WarpErrorSums(30, 20, 90))
     assert total.means() == (1.0, 3.0)
+
+
+def flicker(masks: list[npt.NDArray[np.float32]], shift: float = 0.0) -> float | None:
+    meter = WarpErrorMeter()
+    for i, mask in enumerate(masks):
+        meter.update(texture(shift * i), texture(shift * i), [Region(20, 20, mask)])
+    return meter.sums.mean_mask_flicker
+
+
+def disc(radius: float, x: float = 60) -> npt.NDArray[np.float32]:
+    rows, columns = np.mgrid[0:120, 0:120]
+    return np.clip(radius - np.hypot(rows - 60, columns - x) + 0.5, 0, 1).astype(np.float32)
+
+
+def test_a_mask_that_moves_with_the_picture_does_not_flicker_and_one_that_breathes_does() -> None:
+    moving = flicker([disc(30, 50 + 2 * i) for i in range(6)], shift=2.0)
+    breathing = flicker([disc(30 + i % 2) for i in range(6)])
+    assert moving is not None
+    assert breathing is not None
+    assert moving < 1.5
+    assert 5 < breathing < 8  # a ring of 1 px around a disc of 30 px is 6.6 % of it
+
+
+def test_a_region_that_moved_is_compared_with_the_mask_where_it_was() -> None:
+    meter = WarpErrorMeter()
+    meter.update(texture(), texture(), [Region(20, 20, disc(30))])
+    meter.update(texture(), texture(), [Region(24, 22, disc(30)[2:, 4:])])
+    assert meter.sums.mean_mask_flicker is not None
+    assert meter.sums.mean_mask_flicker < 0.5
+
+
+def test_a_visible_border_shows_in_the_seam_excess() -> None:
+    meter = WarpErrorMeter()
+    brighter = texture().astype(np.float32)
+    brighter[20:140, 20:140] += 40 * disc(30)
+    meter.update(texture(), np.clip(brighter, 0, 255).astype(np.uint8), [Region(20, 20, disc(30))])
+    assert meter.sums.mean_seam_excess is not None
+    assert meter.sums.mean_seam_excess > 2
