@@ -15,6 +15,7 @@ from model.images import to_pictures, to_tensor
 from .analysis import Analysis
 from .blending import fit_in
 from .casting import plan_faces, still_analysis
+from .crops import cut
 from .errors import PipelineError
 from .inputs import Item
 from .paste import paste_face
@@ -23,7 +24,7 @@ from .publish import publish, work_folder, write_text
 from .report import Report
 from .stills import Picture, read_picture, write_picture
 from .studio import Studio
-from .stylist import StyledFace, Stylist, cut
+from .stylist import StyledFace, Stylist
 from .tones import measure_tones
 from .whole_frame import WholeFrame, paint
 

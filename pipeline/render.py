@@ -13,12 +13,13 @@ import numpy.typing as npt
 
 from .blending import fit_in
 from .cast import Cast
+from .crops import cut
 from .frames import Frame
 from .guard import is_outlier
 from .meter import WarpErrorMeter, luma8
 from .paste import Region, paste_face
 from .plan import Placement
-from .stylist import Layers, StyledFace, Stylist, cut
+from .stylist import Layers, StyledFace, Stylist
 from .temporal import RADIUS_FRAMES, TemporalBlend
 from .tones import Tones, mean_tones, measure_tones
 from .whole_frame import FLOW_SIDE_PX, StyledPicture, WholeFrame, paint

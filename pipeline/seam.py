@@ -1,7 +1,8 @@
 """How visible the border of a mask is in the result: the seam.
 
 Seam excess = mean along the mask's border of |slope of brightness across the border| in the result, less the same in
-the source, in grey levels per pixel of a head 256 px large. 0 means that the border shows as much as what was there before.
+the source, in grey levels per pixel of a head 256 px large. 0 means that the border shows as much as what was there
+before.
 """
 
 from __future__ import annotations

@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from alignment.points import Points
-from alignment.warp import compose, invert, transform_points, warp_crop
 from model.engine import Engine
 from model.images import to_pictures, to_tensor
 
 from .blending import calm_backdrop
+from .crops import cut
 from .finder import FaceSource
 from .guard import is_blank
 from .plan import Placement
@@ -121,15 +120,3 @@ def _good_picture(output: Tensor, crop: Crop) -> Crop | None:
         return None
     picture = to_pictures(output[None])[0]
     return None if is_blank(picture, crop) else picture
-
-
-def cut(source: FaceSource, source_to_crop: Points, size_px: int) -> Crop:
-    """Cut an aligned crop, SxSx3 uint8 RGB, converting only the part of the picture that it shows."""
-    width, height = source.size_wh
-    corners = np.array([[0, 0], [size_px, 0], [0, size_px], [size_px, size_px]], np.float32)
-    seen = transform_points(invert(source_to_crop), corners)
-    low = np.clip(np.floor(seen.min(0)).astype(int) - 2, 0, (width - 2, height - 2))
-    high = np.clip(np.ceil(seen.max(0)).astype(int) + 3, low + 2, (width, height))
-    shift = np.array([[1, 0, low[0]], [0, 1, low[1]]], np.float32)
-    region = source.to_rgb(int(low[0]), int(low[1]), int(high[0]), int(high[1]))
-    return np.asarray(warp_crop(region, compose(source_to_crop, shift), size_px))
