@@ -40,7 +40,7 @@ def test_a_chunk_is_finished_when_its_statistics_are_there_and_they_add_up(tmp_p
         save_stats(chunk, RenderStats(1, 10, 9, stage_secs={"paste": 0.5}), WarpErrorSums(10.0, 20.0, 30.0))
         assert chunk.is_finished
     stats, sums = total_stats(chunks)
-    assert stats == RenderStats(2, 20, 18, {"paste": 1.0})
+    assert stats == RenderStats(2, 20, 18, stage_secs={"paste": 1.0})
     assert sums.means() == (2.0, 3.0)
 
 
