@@ -296,6 +296,20 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path, monkeypatch: p
         assert torch.equal(a, b)
 
 
+def test_a_new_run_begins_with_the_averaged_weights_of_another_and_a_stopped_one_with_its_own(tmp_path: Path) -> None:
+    # Given a finished run of two steps
+    faces = [made_up_face("faces/a"), made_up_face("faces/bb")]
+    config = LandmarkTrainingConfig(steps=2, batch_size=4, warmup_steps=1, is_autocast=False)
+    old = train_landmarks(faces, tmp_path / "old", config, TINY)
+    # When a run of no step begins with it
+    none = replace(config, steps=0)
+    begun = train_landmarks(faces, tmp_path / "new", none, TINY, start_from=tmp_path / "old" / "snapshot.pt")
+    # Then it has the old average, and a folder with a snapshot of its own does not look at it
+    for a, b in zip(old.state_dict().values(), begun.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+    assert train_landmarks(faces, tmp_path / "old", config, TINY, start_from=tmp_path / "absent.pt")
+
+
 def test_exported_weights_give_the_trained_network_again(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = LandmarkNet().eval()

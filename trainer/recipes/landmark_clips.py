@@ -15,23 +15,29 @@ from alignment.faces import Face, iou
 from alignment.landmarks import PRESENCE_THRESHOLD, Landmarker, roi_from_box, roi_from_landmarks
 from alignment.local_fit import estimate_noise
 from alignment.points import Points, eye_distance, five_points
-from alignment.smoothing import jitter_percent
+from alignment.smoothing import jitter_percent, smooth_track
+from alignment.tracking import Track
 
 from .landmark_data import Picture
+from .landmark_slip import face_motion, slip_percent
 
 
-def evaluate_clip(predictor: Landmarker, frames: Sequence[Picture], detector: FaceDetector) -> dict[str, Any]:
+def evaluate_clip(
+    predictor: Landmarker, frames: Sequence[Picture], frames_per_sec: float, detector: FaceDetector
+) -> dict[str, Any]:
     """Follow the first face of a clip as the pipeline does, and detect it anew in every frame.
 
     Args:
         predictor: what to measure.
         frames: of one scene, uint8 RGB.
+        frames_per_sec: their rate, for smoothing.
         detector: gives the first box, and five points per frame where it has any.
 
     Returns:
         `jitter`: `alignment.smoothing.jitter_percent` of the raw landmarks; `noise`: what of each series no smooth
         motion explains (`alignment.local_fit.estimate_noise`, RMS over points and axes), % of eye distance; for `all`
-        landmarks, their `five` points, and the `detector`'s five in the frames where all have them. Frames `seen`.
+        landmarks, their `five` points, and the `detector`'s five. `smoothed jitter` is of all after smoothing, `slip`
+        that of the crops they cut (`landmark_slip.py`). Frames `seen`.
     """
     faces = [detector.detect(frame) for frame in frames]
     first = next(i for i, found in enumerate(faces) if found)
@@ -44,6 +50,12 @@ def evaluate_clip(predictor: Landmarker, frames: Sequence[Picture], detector: Fa
         sets["detector"] = detected
     for name, points in sets.items():
         figures[name] = {"jitter": round(jitter_percent(points), 3), "noise": round(noise_percent(points), 3)}
+    smooth = _smoothed(landmarks, frames_per_sec)
+    motion = face_motion(frames[first:], landmarks)
+    figures["smoothed jitter"] = round(jitter_percent(smooth), 3)
+    figures["slip"] = {
+        name: round(slip_percent(points, motion), 3) for name, points in ((*sets.items(), ("smoothed", smooth)))
+    }
     return figures
 
 
@@ -67,6 +79,13 @@ def noise_percent(landmarks: Points) -> float:
     noise = estimate_noise(landmarks.reshape(len(landmarks), -1), times)
     scale = float(np.mean([eye_distance(points) for points in landmarks]))
     return 100 * float(np.sqrt(2 * (noise**2).mean())) / max(scale, 1e-9)
+
+
+def _smoothed(landmarks: Points, frames_per_sec: float) -> Points:
+    count = len(landmarks)
+    boxes = np.concatenate([landmarks.min(1), landmarks.max(1)], axis=1)
+    track = Track(0, np.arange(count), landmarks, boxes, np.ones(count, np.float32), np.zeros(count, bool))
+    return smooth_track(track, np.arange(count) / frames_per_sec).landmarks
 
 
 def _area(face: Face) -> float:
