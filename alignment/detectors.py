@@ -59,9 +59,10 @@ def build_detector(
     """Build a face detector by name.
 
     Args:
-        name: one of DETECTOR_NAMES. `auto` is yunet where its weights are on this machine, else hog; it never
-            downloads.
-        weights: the back end's weights file; None looks into the user's cache, then downloads. With `auto`: a YuNet.
+        name: one of DETECTOR_NAMES. `auto` is yunet where its weights are on this machine, else builtin; it
+            never downloads.
+        weights: the back end's weights file; None is the package's own for builtin, and for others looks into the
+            user's cache, then downloads. With `auto`: a YuNet, or a .safetensors file for builtin.
         device: torch device for the back ends that use torch ("cpu", "cuda", "cuda:1", "mps").
         allow_download: False stays offline.
 
@@ -102,9 +103,9 @@ def _best_present(weights: Path | None) -> str:
     from .yunet import WEIGHTS
 
     if weights is not None:
-        return "yunet"
+        return "builtin" if weights.suffix == ".safetensors" else "yunet"
     try:
-        return "hog" if find_weights(WEIGHTS) is None else "yunet"
+        return "builtin" if find_weights(WEIGHTS) is None else "yunet"
     except WeightsError as error:
         logger.warning("Not using the face detector 'yunet': %s", error)
-        return "hog"
+        return "builtin"

@@ -28,7 +28,7 @@ SFD_WEIGHTS = PublicWeights(
     sha256="619a31681264d3f7f7fc7a16a42cbbe8b23f31a256f75a366e5a1bcd59b33543",
     num_bytes=89_843_225,
     used_by="sfd",
-    instead="use 'hog', which needs none",
+    instead="use 'builtin', which needs none",
 )
 """BSD-3-Clause package, weights as published: https://github.com/1adrianb/face-alignment"""
 
@@ -38,7 +38,7 @@ BLAZEFACE_WEIGHTS = PublicWeights(
     sha256="54ecff653feaaaf1f7d44b6aff28fd2fc50e483a4e847563b6dd261369c43ba4",
     num_bytes=420_224,
     used_by="blazeface",
-    instead="use 'hog', which needs none",
+    instead="use 'builtin', which needs none",
 )
 """The front-camera network, Apache-2.0: https://github.com/hollance/BlazeFace-PyTorch, from MediaPipe."""
 

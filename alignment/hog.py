@@ -1,4 +1,4 @@
-"""The `hog` face detector: dlib's frontal detector, which needs no weights and nothing to download.
+"""The `hog` face detector: dlib's frontal detector, which needs no weights and no torch.
 
 Finds faces that look towards the camera (to about 45 degrees) and stand upright; gives boxes, no landmarks.
 """

@@ -26,7 +26,7 @@ WEIGHTS = PublicWeights(
     sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
     num_bytes=232_589,
     used_by="yunet",
-    instead="use 'hog', which needs none",
+    instead="use 'builtin', which needs none",
 )
 """MIT licence: https://github.com/opencv/opencv_zoo/tree/main/models/face_detection_yunet"""
 

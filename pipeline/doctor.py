@@ -51,8 +51,8 @@ def examine() -> list[Check]:
         _try("ffmpeg", _ffmpeg, is_needed=True),
         _try("style toon", _style, is_needed=True),
         _try("landmark network", _landmarks, is_needed=True),
-        _try("detector hog", lambda: _detector("hog"), is_needed=True),
-        _try("detector yunet", lambda: _detector("yunet"), "also finds profiles and small faces: "),
+        _try("detector builtin", lambda: _detector("builtin"), is_needed=True),
+        _try("detector yunet", lambda: _detector("yunet"), "finds small faces better: "),
         _try("face parser", _parser, "masks follow hair and ears closely instead of a drawn head shape: "),
     ]
     return checks

@@ -88,8 +88,8 @@ class ConvertSettings:
     )
     detector: str = _choice(
         "auto",
-        "Face detector; auto takes the best that is here without a download.",
-        choices=("auto", "hog", "yunet", "sfd", "blazeface"),
+        "Face detector; auto is yunet where its weights are here, else the built-in network.",
+        choices=("auto", "builtin", "hog", "yunet", "sfd", "blazeface"),
     )
     detector_weights: str | None = _choice(None, "Weights file of the detector.", metavar="FILE")
     landmarks: str = _choice(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from alignment.detectors import build_detector
 from alignment.landmarks import BUILT_IN_WEIGHTS, build_landmark_predictor
+from alignment.spotter import BUILT_IN_WEIGHTS as DETECTOR_WEIGHTS
 from alignment.templates import TEMPLATES
 from model import Engine, Style, StyleFormatError, load_engine, load_style
 
@@ -123,6 +124,7 @@ class Studio:
             styles=[self.styles[name].sha256 for name in self.style_names],
             engines=[[engine.name, str(engine.device), engine.precision] for engine in self.engines.values()],
             detector=None if self.settings.aligned else self.finder.detector.name,
+            detector_weights=_sha256_or_none(DETECTOR_WEIGHTS),
             landmarks=_sha256_or_none(BUILT_IN_WEIGHTS),
             mask=self.mask_name,
             output=os.fsencode(output).hex(),

@@ -53,7 +53,7 @@ def test_the_tune_is_as_long_as_the_clip_and_never_clips() -> None:
 def test_the_doctor_finds_everything_that_the_demo_needs_here() -> None:
     checks = doctor.examine()
     assert doctor.is_ready(checks), [c for c in checks if c.is_needed and not c.is_found]
-    assert {"ffmpeg", "style toon", "landmark network", "detector hog"} <= {c.name for c in checks if c.is_needed}
+    assert {"ffmpeg", "style toon", "landmark network", "detector builtin"} <= {c.name for c in checks if c.is_needed}
 
 
 def test_the_doctor_says_what_a_missing_thing_costs_without_failing_for_it() -> None:

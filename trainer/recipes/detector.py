@@ -63,15 +63,26 @@ def main(threads: int) -> None:
 @click.option(
     "--batch-size", default=_DEFAULTS.batch_size, show_default=True, type=click.IntRange(2), help="Scenes per step."
 )
+@click.option(
+    "--learning-rate",
+    default=_DEFAULTS.learning_rate,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="Its peak.",
+)
 @click.option("--seed", default=_DEFAULTS.seed, show_default=True, help="Of the first weights and the scenes drawn.")
-def train(data: Path, run_dir: Path, steps: int, batch_size: int, seed: int) -> None:
+@click.option("--start-from", type=_FILE, help="Snapshot of another run to take the first weights from.")
+def train(
+    data: Path, run_dir: Path, steps: int, batch_size: int, learning_rate: float, seed: int, start_from: Path | None
+) -> None:
     """Train on DATA, a folder that holds portraits/ and faces/ with boxes, landmarks, masks and label maps."""
-    config = DetectorTrainingConfig(steps=steps, batch_size=batch_size, seed=seed)
+    config = DetectorTrainingConfig(steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed)
     try:
         training = load_training_parts(data)
     except (TrainingDataError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    export_weights(train_detector(training, run_dir, config), run_dir / WEIGHTS_NAME)
+    network = train_detector(training, run_dir, config, start_from=start_from)
+    export_weights(network, run_dir / WEIGHTS_NAME)
 
 
 @main.command()

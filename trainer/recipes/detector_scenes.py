@@ -32,6 +32,12 @@ class SceneConfig:
     """Scenes without a face."""
     smallest_px: float = 14.0
     """Smallest face drawn."""
+    small_share: float = 0.3
+    """Faces that are drawn small besides, up to `small_px`."""
+    small_px: float = 44.0
+    """Largest of those."""
+    collage_share: float = 0.2
+    """Backgrounds that are put together from pieces of many others."""
     largest_px: float = 340.0
     """Largest face drawn."""
     most_faces: int = 7
@@ -96,10 +102,12 @@ class SceneSampler:
 
     def _background(self, rng: _Rng) -> Picture:
         side, draw = self._config.side_px, rng.random()
-        if draw < 0.12:
+        if draw < 0.1:
             return texture(side, rng)
+        if draw < 0.1 + self._config.collage_share:
+            return collage(self._parts, side, rng)
         pool = self._parts.backgrounds
-        if self._hard and draw < 0.35:
+        if self._hard and draw < 0.35 + self._config.collage_share:
             picture = pool[self._hard[rng.integers(len(self._hard))]]
         else:
             picture = pool[rng.integers(len(pool))]
@@ -109,7 +117,8 @@ class SceneSampler:
         config = self._config
         count = min(1 + int(rng.geometric(0.45) - 1), config.most_faces)
         largest = config.largest_px if count == 1 else min(config.largest_px, 1.1 * config.side_px / count**0.5)
-        sizes = np.sort(np.exp(rng.uniform(np.log(config.smallest_px), np.log(largest), count)))
+        tops = np.where(rng.random(count) < config.small_share, min(config.small_px, largest), largest)
+        sizes = np.sort(np.exp(rng.uniform(np.log(config.smallest_px), np.log(tops))))
         for size in sizes:
             person = self._parts.people[rng.integers(len(self._parts.people))]
             form = rng.choice(3, p=[0.4, 0.35, 0.25])
@@ -194,6 +203,31 @@ def random_view(backdrop: Backdrop, side: int, rng: _Rng) -> Picture:
         cv2.warpAffine(picture, affine, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101),
         np.uint8,
     )
+
+
+def collage(parts: SceneParts, side: int, rng: _Rng) -> Picture:
+    """Leaves, cloth, hair and walls in small pieces: as busy as a background can be."""
+    canvas = np.empty((side, side, 3), np.uint8)
+    step = int(rng.choice([32, 48, 80, 107]))
+    for y in range(0, side, step):
+        for x in range(0, side, step):
+            piece = _piece(parts, min(2 * step, 96), rng)
+            height, width = min(step, side - y), min(step, side - x)
+            canvas[y : y + height, x : x + width] = cv2.resize(piece, (width, height), interpolation=cv2.INTER_AREA)
+    blur = float(rng.choice([0.0, rng.uniform(0.5, 2.5)]))
+    return np.asarray(cv2.GaussianBlur(canvas, (0, 0), blur), np.uint8) if blur else canvas
+
+
+def _piece(parts: SceneParts, reach: int, rng: _Rng) -> Picture:
+    if parts.patches and rng.random() < 0.4:
+        piece = parts.patches[rng.integers(len(parts.patches))]
+    else:
+        backdrop = parts.backgrounds[rng.integers(len(parts.backgrounds))]
+        height, width = backdrop.picture.shape[:2]
+        x, y = rng.uniform((0, 0), (width, height)) if not len(backdrop.looks) else rng.choice(backdrop.looks)
+        x0, y0 = (int(np.clip(v - reach / 2, 0, max(s - reach, 0))) for v, s in ((x, width), (y, height)))
+        piece = backdrop.picture[y0 : y0 + reach, x0 : x0 + reach]
+    return np.ascontiguousarray(np.rot90(piece, int(rng.integers(4))))
 
 
 def texture(size: int, rng: _Rng) -> Picture:

@@ -61,7 +61,7 @@ class DetectorTrainingConfig:
     """After these shares of the steps, the face-free backgrounds that fire are looked for and drawn more often."""
     box_weight: float = 2.0
     """Of the boxes' loss, the scores' being 1."""
-    points_weight: float = 4.0
+    points_weight: float = 6.0
     """Of the points' loss."""
     scenes: SceneConfig = field(default_factory=SceneConfig)
     """How scenes are drawn."""
@@ -141,7 +141,7 @@ def collate(scenes: Sequence[LabelledScene]) -> Batch:
 def detector_losses(output: SpotterOutput, batch: Batch, config: DetectorTrainingConfig) -> dict[str, Tensor]:
     """Loss terms of one batch, each a scalar: `score`, `box`, `points` and their weighted sum `total`.
 
-    The score of a finding cell should be the overlap of its box with the true one (quality focal loss, Li et al.,
+    A finding cell's score should be the root of its box's overlap with the true one (quality focal loss, Li et al.,
     "Generalized Focal Loss", NeurIPS 2020); boxes are fitted by generalised IoU (Rezatofighi et al., CVPR 2019),
     points by smooth L1 over the face's size.
     """
@@ -149,7 +149,7 @@ def detector_losses(output: SpotterOutput, batch: Batch, config: DetectorTrainin
     overlap, generalised = _overlaps(boxes, batch.boxes)
     logits, is_judged = output.score_logits.flatten(), batch.is_judged.flatten()
     wanted = torch.zeros_like(logits)
-    wanted[batch.cells] = overlap.detach().clamp(0, 1)
+    wanted[batch.cells] = overlap.detach().clamp(0, 1).sqrt()
     focus = (logits.detach().sigmoid() - wanted).abs().square()
     score = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none") * focus * is_judged
     size = (batch.boxes[:, 2:] - batch.boxes[:, :2]).prod(1).sqrt()
@@ -222,13 +222,20 @@ class TrainingState:
         self.optimizer.load_state_dict(content["optimizer"])
 
 
-def build_state(config: DetectorTrainingConfig, network_options: dict[str, Any] | None = None) -> TrainingState:
-    """A run's state before its first step."""
+def build_state(
+    config: DetectorTrainingConfig, network_options: dict[str, Any] | None = None, start_from: Path | None = None
+) -> TrainingState:
+    """A run's state before its first step, its weights and hard backgrounds another run's where one is given."""
     torch.manual_seed(config.seed)
     network, average = (SpotterNet(**network_options or {}).to(memory_format=torch.channels_last) for _ in range(2))
+    hard: list[int] = []
+    if start_from is not None:
+        before: dict[str, Any] = torch.load(start_from, weights_only=True)
+        network.load_state_dict(before["average"])
+        hard = before["hard"]
     average.load_state_dict(network.state_dict())
     optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
-    return TrainingState(0, network.train(), average.eval(), optimizer)
+    return TrainingState(0, network.train(), average.eval(), optimizer, hard)
 
 
 def train_detector(
@@ -236,6 +243,7 @@ def train_detector(
     run_dir: Path,
     config: DetectorTrainingConfig,
     network_options: dict[str, Any] | None = None,
+    start_from: Path | None = None,
 ) -> SpotterNet:
     """Train from scratch, or from the snapshot in `run_dir`, to the last step.
 
@@ -244,6 +252,7 @@ def train_detector(
         run_dir: where snapshot.pt, config.json and log.jsonl are written; made if absent.
         config: the run's settings.
         network_options: arguments of `SpotterNet`, for tests.
+        start_from: snapshot of another run, whose averaged weights the first step begins with.
 
     Returns:
         The averaged network in eval mode.
@@ -252,7 +261,7 @@ def train_detector(
     run_dir.mkdir(parents=True, exist_ok=True)
     (run_dir / "config.json").write_text(json.dumps(asdict(config), indent=2), encoding="utf-8")
     snapshot = run_dir / "snapshot.pt"
-    state = build_state(config, network_options)
+    state = build_state(config, network_options, start_from)
 
     # Resume.
     if snapshot.exists():
