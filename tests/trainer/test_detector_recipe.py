@@ -28,12 +28,13 @@ from trainer.recipes.detector_data import (
     load_training_parts,
     stock_pictures,
 )
-from trainer.recipes.detector_scenes import LabelledScene, SceneConfig, SceneSampler, random_view
+from trainer.recipes.detector_scenes import LabelledScene, SceneConfig, SceneSampler, collage, random_view
 from trainer.recipes.detector_training import (
     Batch,
     DetectorTrainingConfig,
     TrainingState,
     assign,
+    build_state,
     collate,
     detector_losses,
     find_hard,
@@ -147,6 +148,12 @@ def test_a_view_is_square_and_of_the_backdrop() -> None:
     )
     assert view.shape == (64, 64, 3)
     assert (view == 77).all()
+
+
+def test_a_collage_is_made_of_pieces_of_backgrounds_and_patches() -> None:
+    picture = collage(made_up_parts(), 96, np.random.default_rng(2))
+    assert picture.shape == (96, 96, 3)
+    assert len(np.unique(picture)) > 2
 
 
 # Targets
@@ -268,6 +275,15 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path, monkeypatch: p
     # Then nothing tells them apart
     for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_a_run_can_start_from_what_another_has_learnt(tmp_path: Path) -> None:
+    parts, config = made_up_parts(), quick(mining_shares=(0.5,))
+    learnt = train_detector(parts, tmp_path / "first", config, TINY)
+    state = build_state(config, TINY, tmp_path / "first" / "snapshot.pt")
+    assert (state.step, len(state.hard)) == (0, 1)
+    for network in (state.network, state.average):
+        assert all(torch.equal(a, b) for a, b in zip(learnt.parameters(), network.parameters(), strict=True))
 
 
 def test_hard_backgrounds_are_the_ones_that_fire_most() -> None:

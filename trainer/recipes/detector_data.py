@@ -129,12 +129,15 @@ def load_training_parts(root: Path, *, hold_portraits: int = 20, hold_faces: int
     extra = [p for p in _read_all(root, None) if p.mesh is None and len(p.boxes_xyxy) == 1 and p.scores[0] > 0.8]
     extra = _without_likenesses(extra, _read_all(root, held))
     _logger.info("%d faces without trusted landmarks join the training.", len(extra))
-    return _parts(_read_all(root, training) + extra, TRAINING_STOCK)
+    return _parts(_read_all(root, training) + extra, TRAINING_STOCK, removed=("person", "person", "head", "face"))
 
 
 def load_held_parts(root: Path, *, hold_portraits: int = 20, hold_faces: int = 100) -> SceneParts:
-    """Read what is measured on: as `load_training_parts`, the other side of the split."""
-    return _parts(_read_all(root, _split(root, hold_portraits, hold_faces)[1]), HELD_STOCK)
+    """Read what is measured on: as `load_training_parts`, the other side of the split, and backgrounds without people.
+
+    (Where hair or a neck without a face are left, detectors may well differ about what is there.)
+    """
+    return _parts(_read_all(root, _split(root, hold_portraits, hold_faces)[1]), HELD_STOCK, removed=("person",))
 
 
 def _split(root: Path, hold_portraits: int, hold_faces: int) -> tuple[set[str], set[str]]:
@@ -222,14 +225,14 @@ def _thumbnail(picture: _Labelled, five: Points) -> Points:
     return np.asarray(crop.ravel() / max(float(np.linalg.norm(crop)), 1e-6), np.float32)
 
 
-def _parts(pictures: Sequence[_Labelled], stock: Sequence[str]) -> SceneParts:
+def _parts(pictures: Sequence[_Labelled], stock: Sequence[str], removed: Sequence[str]) -> SceneParts:
     people, patches = [], list[Picture]()
     backgrounds = [Backdrop(stocked, np.zeros((0, 2), np.float32)) for stocked in stock_pictures(stock)]
     for i, picture in enumerate(pictures):
         if len(picture.boxes_xyxy) != 1:
             continue
         people.append(_person(picture))
-        backgrounds.append(_backdrop(picture, i % 4))
+        backgrounds.append(_backdrop(picture, removed[i % len(removed)]))
         patches += _patches(picture)
     if not people:
         raise TrainingDataError("no picture with exactly one face is left to make scenes of.")
@@ -274,13 +277,13 @@ def _head_mask(picture: _Labelled) -> Picture:
     return np.asarray(cv2.GaussianBlur(mask, (0, 0), max(len(mask) / 250, 0.6)), np.uint8)
 
 
-def _backdrop(picture: _Labelled, kind: int) -> Backdrop:
-    """The picture with its person (0, 1), the head (2) or the face (3) filled up from what is around."""
+def _backdrop(picture: _Labelled, removed: str) -> Backdrop:
+    """The picture with its `person`, `head` or `face` filled up from what is around."""
     small = _at_most(picture.picture, _BACKGROUND_PX)
     size_wh = small.shape[1::-1]
     labels = cv2.resize(picture.labels, size_wh, interpolation=cv2.INTER_NEAREST)
-    hidden = np.isin(labels, _FACE_LABELS if kind == 3 else _HEAD_LABELS).astype(np.uint8)
-    if kind < 2:
+    hidden = np.isin(labels, _FACE_LABELS if removed == "face" else _HEAD_LABELS).astype(np.uint8)
+    if removed == "person":
         hidden |= (np.isin(labels, (15, 16)) | (cv2.resize(picture.person, size_wh) > 25)).astype(np.uint8)
     factors = np.array(size_wh) / picture.picture.shape[1::-1]
     for box in picture.boxes_xyxy:

@@ -37,7 +37,7 @@ from alignment.trials import (
 )
 from alignment.yunet import YunetDetector
 
-from .detector_data import Backdrop, Picture, SceneParts
+from .detector_data import HELD_STOCK, Backdrop, Picture, SceneParts
 from .detector_scenes import random_view
 
 SERIES = (
@@ -121,7 +121,7 @@ def evaluate_detectors(
     """
     figures = {name: DetectionFigures(name, 0.0, 0, 0) for name in rivals}
     views = [_view(backdrop) for backdrop in held.backgrounds]
-    empty = empty_trials(views, _VIEWS_EACH)
+    empty = empty_trials(views[: len(HELD_STOCK)], 4 * _VIEWS_EACH) + empty_trials(views, _VIEWS_EACH, seed=1)
     trials = [trial for i, series in enumerate(SERIES) for trial in _trials(series, held, views, num_trials, i)]
     for name, rival in rivals.items():
         lenient = _Remembering(rival.lenient)
