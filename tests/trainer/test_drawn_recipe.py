@@ -131,6 +131,14 @@ def test_a_drawing_follows_a_dim_light_half_way() -> None:
     assert photo.mean() != pytest.approx(200, abs=2)
 
 
+def test_light_on_a_grey_style_is_never_so_dim_that_skin_could_be_taken_for_another() -> None:
+    grey, gains = np.full((4, 4, 3), 200, np.uint8), []
+    for seed in range(60):
+        photo, _ = pairs.relight(np.random.default_rng(seed), grey, grey, 0.8)
+        gains.append(photo.mean() / 200)
+    assert min(gains) > 0.65
+
+
 @pytest.mark.parametrize("is_grey", [True, False])
 def test_only_a_coloured_style_follows_the_colour_of_the_backdrop(is_grey: bool) -> None:
     grey = np.full((data.CANVAS_PX, data.CANVAS_PX, 3), 150, np.uint8)

@@ -16,6 +16,7 @@ from trainer.recipes.drawn_styles import STYLES, drawn_style
 from trainer.recipes.drawn_tones import flow_of, grain, headings, structure, tones
 from trainer.recipes.drawn_zones import bare_face, smooth_regions
 from trainer.recipes.paint_drawing import _planes, _strokes
+from trainer.recipes.sketch_drawing import _wash
 
 from .drawn_sitter import fake_sitter
 
@@ -84,6 +85,18 @@ def test_a_sketch_is_graphite_on_light_paper(sitter: data.Sitter, drawings: dict
 def test_a_sketch_does_not_follow_the_colour_of_the_light(drawings: dict[str, np.ndarray]) -> None:
     lit = np.clip(astronaut() * np.array([1.0, 0.92, 0.8]), 0, 255).astype(np.uint8)
     assert np.abs(drawn_style("sketch").draw(fake_sitter(picture=lit)).astype(int) - drawings["sketch"]).mean() < 6
+
+
+def test_dark_skin_gets_a_tone_that_light_skin_does_not(sitter: data.Sitter) -> None:
+    regions, size = smooth_regions(sitter), data.CANVAS_PX
+    dark, light = (
+        _wash(np.full((size, size), middle, np.float32), regions, (middle - 8, middle, middle + 8))
+        for middle in (24.0, 66.0)
+    )
+    face = regions["face"] > 0.9
+    assert dark[face].min() > 0.15
+    assert light.max() == 0
+    assert dark[regions["background"] > 0.95].max() < 0.03
 
 
 def test_a_painting_is_more_colourful_than_its_photograph(sitter: data.Sitter, drawings: dict[str, np.ndarray]) -> None:

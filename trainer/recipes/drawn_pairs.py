@@ -206,7 +206,9 @@ class PairSet:
         elif choice < CALM_SHARE + TINTED_SHARE:
             backdrop = _cut(self.backdrops[index], to_crop, size_px).astype(np.float32) / 255
             photo, drawing = tint_backdrop(rng, photo, drawing, backdrop)
-        return relight(rng, photo, drawing) if rng.random() < RELIT_SHARE else (photo, drawing)
+        # A grey drawing does not follow: light much dimmer would teach it that dark skin is light skin in the dark.
+        dimmest = 0.8 if self.is_grey else 0.45
+        return relight(rng, photo, drawing, dimmest) if rng.random() < RELIT_SHARE else (photo, drawing)
 
 
 @dataclass(frozen=True)
@@ -307,9 +309,11 @@ def calm(picture: Picture, outside: Array, share: float = 0.9) -> Picture:
     return np.asarray(np.rint(luma + (picture - luma) * keeps), np.uint8)
 
 
-def relight(rng: np.random.Generator, photo: Picture, drawing: Picture) -> tuple[Picture, Picture]:
+def relight(
+    rng: np.random.Generator, photo: Picture, drawing: Picture, dimmest: float = 0.45
+) -> tuple[Picture, Picture]:
     """Dim or coloured light on a pair: (photograph, drawing), HxWx3 uint8 RGB; the drawing follows half-way."""
-    gain = rng.uniform(0.45, 1.1) * np.exp(rng.normal(0, 0.09, 3))
+    gain = rng.uniform(dimmest, 1.1) * np.exp(rng.normal(0, 0.09, 3))
     lit = [picture * factor for picture, factor in ((photo, gain), (drawing, np.sqrt(gain)))]
     return np.asarray(np.clip(lit[0], 0, 255), np.uint8), np.asarray(np.clip(lit[1], 0, 255), np.uint8)
 

@@ -33,6 +33,7 @@ def draw(sitter: Sitter) -> Picture:
     paper_left = 1 - np.clip(enlarge(shade), 0, 1)
     paper_left *= 1 - _contours(light, flow, regions, levels)
     paper_left *= 1 - 0.72 * _silhouettes(large)
+    paper_left *= 1 - enlarge(_wash(light, regions, levels))
     canvas = Canvas(_graphite(1 - paper_left))
     draw_portrait(Page(canvas, sitter, large, _graphite(0.2), SCALE), PALETTE)
     small = cv2.resize(np.clip(canvas.rgb, 0, 1), (CANVAS_PX, CANVAS_PX), interpolation=cv2.INTER_AREA)
@@ -91,6 +92,14 @@ def _shade(light: Array, regions: dict[str, Array], levels: tuple[float, float, 
     dark = (1 - soft / 100) ** 1.3
     cloth = 0.60 * (regions["cloth"] + regions["hat"]) + 0.24 * regions["background"]
     return np.asarray(np.clip(all_skin(regions) * skin + cloth * dark, 0, 1), np.float32)
+
+
+def _wash(light: Array, regions: dict[str, Array], levels: tuple[float, float, float]) -> Array:
+    """An even tone over dark skin, lights left out, so that everyone keeps their own complexion."""
+    low, middle, high = levels
+    lit = smoothstep(0.1, 1.0, (blur(light, 2.0) - middle) / max(high - low, 8.0, 0.25 * middle))
+    depth = 0.30 * float(1 - smoothstep(20, 60, middle))
+    return np.asarray(all_skin(regions) * depth * (1 - 0.75 * lit), np.float32)
 
 
 def _hair(light: Array, weight: Array) -> Array:
