@@ -151,8 +151,8 @@ def test_a_view_is_square_and_of_the_backdrop() -> None:
 
 
 def test_a_collage_is_made_of_pieces_of_backgrounds_and_patches() -> None:
-    picture = collage(made_up_parts(), 96, np.random.default_rng(2))
-    assert picture.shape == (96, 96, 3)
+    picture = collage(made_up_parts(), 320, np.random.default_rng(2))
+    assert picture.shape == (320, 320, 3)
     assert len(np.unique(picture)) > 2
 
 
