@@ -17,6 +17,7 @@ from .analysis import Analysis
 from .errors import UnreadableInputError
 from .finder import RGB, FaceFinder, contains
 from .frames import Frame
+from .samples import SampleTaker
 
 LOOK_BACK_FRAMES = 8
 """A new face is followed backwards over at most so many frames, to where it came in between two detections."""
@@ -38,6 +39,8 @@ class AnalyseConfig:
     """Shorter tracks are dropped as false."""
     max_gap_secs: float = 0.5
     """A face lost for no longer than this is bridged."""
+    num_samples: int = 0
+    """Pictures of every face that are kept, see samples.py."""
 
 
 def analyse(
@@ -62,10 +65,11 @@ def analyse(
     Raises:
         UnreadableInputError: there was no frame at all.
     """
-    follower, pts = _Follower(finder, config.detect_every), []
+    follower, samples, pts = _Follower(finder, config.detect_every), SampleTaker(config.num_samples), list[int]()
     for seen in _look_ahead(frames, finder, config):
-        pts.append(seen.frame.pts)
         follower.update(seen)
+        samples.update(len(pts), seen.frame, follower.faces[-1])
+        pts.append(seen.frame.pts)
         on_frame(len(follower.faces[-1]))
     if not pts:
         raise UnreadableInputError("the video holds no frame that can be decoded.")
@@ -73,7 +77,14 @@ def analyse(
     times = np.asarray((stamps - stamps[0]) * float(time_base), np.float64)
     tracking = TrackingConfig(min_track_secs=config.min_track_secs, max_gap_secs=config.max_gap_secs)
     tracks = link_faces(follower.faces, times, frozenset(follower.cuts), tracking)
-    return Analysis(stamps, time_base, frozenset(follower.cuts), tuple(tracks), finder.detector.name)
+    return Analysis(
+        stamps,
+        time_base,
+        frozenset(follower.cuts),
+        tuple(tracks),
+        finder.detector.name,
+        samples=samples.samples_of(tracks) if config.num_samples else {},
+    )
 
 
 @dataclass(frozen=True, eq=False)

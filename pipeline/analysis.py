@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ import numpy.typing as npt
 
 from alignment.tracking import Track
 
+from .samples import FaceSample
+
+_SAMPLE_FIELDS = ("frame", "centre", "jpeg", "points", "quality")
 _TRACK_ARRAYS = ("frames", "landmarks", "boxes", "scores", "is_bridged")
 
 
@@ -37,6 +41,8 @@ class Analysis:
     """Stamps of the stream were missing or repeated and had to be replaced."""
     warnings: tuple[str, ...] = ()
     """What was odd about the stream, one sentence each."""
+    samples: Mapping[int, tuple[FaceSample, ...]] = field(default_factory=dict)
+    """A few pictures of each track by its id; empty where nobody asked for them."""
 
     @property
     def num_frames(self) -> int:
@@ -61,6 +67,8 @@ class Analysis:
         }
         for track in self.tracks:
             arrays |= {f"{track.track_id}/{name}": getattr(track, name) for name in _TRACK_ARRAYS}
+            for number, sample in enumerate(self.samples.get(track.track_id, ())):
+                arrays |= {f"{track.track_id}/{number}/{name}": getattr(sample, name) for name in _SAMPLE_FIELDS}
         part = path.with_name(path.name + ".part")
         with part.open("wb") as file:
             np.savez_compressed(file, **arrays)
@@ -84,6 +92,7 @@ class Analysis:
     @classmethod
     def _from_arrays(cls, data: Mapping[str, Any]) -> Analysis:
         tracks = (Track(int(i), **{name: data[f"{i}/{name}"] for name in _TRACK_ARRAYS}) for i in data["track_ids"])
+        samples = {int(i): tuple(_samples(data, int(i))) for i in data["track_ids"]}
         numerator, denominator = data["time_base"]
         return cls(
             data["pts"],
@@ -93,4 +102,15 @@ class Analysis:
             str(data["detector"]),
             bool(data["is_repaired"]),
             tuple(str(w) for w in data["warnings"]),
+            {track_id: pictures for track_id, pictures in samples.items() if pictures},
         )
+
+
+def _samples(data: Mapping[str, Any], track_id: int) -> Iterator[FaceSample]:
+    """Yield the pictures of one track."""
+    for number in count():
+        prefix = f"{track_id}/{number}/"
+        if prefix + "frame" not in data:
+            return
+        frame, centre, jpeg, points, quality = (data[prefix + name] for name in _SAMPLE_FIELDS)
+        yield FaceSample(int(frame), centre, jpeg, points, float(quality))

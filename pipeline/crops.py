@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from alignment.points import Points
 from alignment.warp import compose, invert, transform_points, warp_crop
 
-from .finder import FaceSource
-
-Crop = npt.NDArray[np.uint8]
+from .finder import RGB, FaceSource
 
 
-def cut(source: FaceSource, source_to_crop: Points, size_px: int) -> Crop:
+def cut(source: FaceSource, source_to_crop: Points, size_px: int) -> RGB:
     """Cut an aligned crop, SxSx3 uint8 RGB, converting only the part of the picture that it shows."""
     width, height = source.size_wh
     corners = np.array([[0, 0], [size_px, 0], [0, size_px], [size_px, size_px]], np.float32)
