@@ -72,10 +72,38 @@ def landmark_head_mask(outline: Points, five_points: Points, size_px: int, feath
     """
     outline, five_points = _checked("outline", outline, None), _checked("five_points", five_points, 5)
     head, face_length = _support(outline, five_points)
-    distance = (_projections(size_px) - head[:, None]).max(axis=0).reshape(_grid_size(size_px), -1)
+    return _drawn(head, size_px, max(feather * face_length, 1.0))
+
+
+def landmark_face_mask(outline: Points, five_points: Points, size_px: int, feather: float = 0.25) -> Mask:
+    """Draw a soft mask of the inside of the face: from hairline to chin, without ears and hair.
+
+    Args:
+        outline: as in `landmark_head_mask`.
+        five_points: likewise.
+        size_px: side of the square crop.
+        feather: width of the soft edge as a part of the eye-to-chin length; all of it lies inside the outline.
+
+    Returns:
+        size_px x size_px float32 in [0, 1]; zero along the crop's border.
+
+    Raises:
+        ValueError: the landmarks have another shape.
+    """
+    outline, five_points = _checked("outline", outline, None), _checked("five_points", five_points, 5)
+    up, _ = _face_axes(five_points)
+    face_length = max(float(((five_points[:2].mean(axis=0) - outline) @ up).max()), 0.0)
+    width_px = max(feather * face_length, 1.0)
+    face = (_directions() @ outline.T).max(axis=1).astype(np.float32) - np.float32(width_px / 2)
+    return _drawn(face, size_px, width_px)
+
+
+def _drawn(support: Mask, size_px: int, width_px: float) -> Mask:
+    """The soft mask of the convex shape with a support function, inside the crop."""
+    distance = (_projections(size_px) - support[:, None]).max(axis=0).reshape(_grid_size(size_px), -1)
     if len(distance) != size_px:
         distance = cv2.resize(distance, (size_px, size_px), interpolation=cv2.INTER_LINEAR)
-    return _fade(distance, max(feather * face_length, 1.0)) * box_mask(size_px, _BORDER_FADE)
+    return _fade(distance, width_px) * box_mask(size_px, _BORDER_FADE)
 
 
 @lru_cache(maxsize=8)

@@ -80,6 +80,16 @@ SECTIONS: tuple[Section, ...] = (
         "How still crops and pixels stand where the face stands still, with smoothing off and on, on moving portraits "
         "whose true motion is known.",
     ),
+    Section(
+        "seam",
+        "Seams",
+        "How much sharper the border of a restyled head is than what was there before, for every `--blend`.",
+    ),
+    Section(
+        "occluders",
+        "Things before the face",
+        "Whether a hand, a microphone and a cloth that pass before the demo's face stay as filmed.",
+    ),
     Section("scope", "Scopes", "What `--scope` costs and changes, on the demo clip."),
     Section(
         "detection",

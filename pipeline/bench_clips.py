@@ -20,6 +20,10 @@ RGB = npt.NDArray[np.uint8]
 Transform = npt.NDArray[np.float64]
 Change = Callable[[RGB, np.random.Generator], RGB]
 
+FACE_XY = (225.0, 118.0)
+"""Middle of the face in the portrait."""
+_FACE_AXES = (40.0, 56.0)
+"""Half axes of the oval around it."""
 _SMALL = 0.4
 
 
@@ -68,6 +72,17 @@ def true_transform(variant: str, index: int) -> Transform:
         move = move * _SMALL
         move[:, 2] += _SMALL / 2 - 0.5
     return move
+
+
+def face_oval(variant: str, index: int, grow: float = 1.0) -> npt.NDArray[np.float32]:
+    """Where the face is in a frame: HxW float32, 1 in an oval from hairline to chin, `grow` times as large, else 0."""
+    move, picture = true_transform(variant, index), draw(variant, index)
+    middle, zoom = move[:, :2] @ np.array(FACE_XY) + move[:, 2], float(np.hypot(*move[:, 0])) * grow
+    axes = round(_FACE_AXES[0] * zoom), round(_FACE_AXES[1] * zoom)
+    angle = float(np.degrees(np.arctan2(move[1, 0], move[0, 0])))
+    oval = np.zeros(picture.shape[:2], np.uint8)
+    cv2.ellipse(oval, (round(middle[0]), round(middle[1])), axes, angle, 0, 360, 1, -1)
+    return np.asarray(oval, np.float32)
 
 
 def _shake(index: int) -> npt.NDArray[np.float64]:

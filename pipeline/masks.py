@@ -41,17 +41,27 @@ def build_mask_maker(
             if name == "parser" or parser_weights is not None:
                 raise
             logger.info("No face parser weights here: masks are drawn from the landmarks.")
-    return DrawnMasks(_box_mask, "box") if name == "box" else DrawnMasks(_landmark_mask, "landmarks")
+    if name == "box":
+        return DrawnMasks(_box_mask, "box")
+    return DrawnMasks(_landmark_mask, "landmarks", draw_part=_landmark_face_mask if group == "face" else None)
 
 
 def _parser_masks(group: str, parts: str, weights: Path | None, device: str) -> MaskMaker:
+    import torch
+
     from faceseg.parser import load_face_parser
     from faceseg.parts import change_parts, part_group
+    from model.devices import fast_precision
 
     from .parsed_masks import ParsedMasks
 
     shown = change_parts(part_group(_SHOWN_FOR.get(group, group)), parts)
-    return ParsedMasks(load_face_parser(weights, device), shown, _landmark_mask)
+    parser = load_face_parser(weights, device)
+    if parser.name == "built-in":  # its answers differ by less than a level of a mask
+        parser = parser.to(
+            {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[fast_precision(torch.device(device))]
+        )
+    return ParsedMasks(parser, shown, _landmark_mask)
 
 
 def _landmark_mask(crop: Crop, landmarks: Points) -> Mask:
@@ -62,6 +72,16 @@ def _landmark_mask(crop: Crop, landmarks: Points) -> Mask:
     except LandmarkSetError:
         return _box_mask(crop, landmarks)
     return landmark_head_mask(polygon, five_points(landmarks), crop.shape[0])  # feathered by the face's length
+
+
+def _landmark_face_mask(crop: Crop, landmarks: Points) -> Mask:
+    from faceseg.head_mask import landmark_face_mask
+
+    try:
+        polygon = outline(landmarks)
+    except LandmarkSetError:
+        return _box_mask(crop, landmarks)
+    return landmark_face_mask(polygon, five_points(landmarks), crop.shape[0])
 
 
 def _box_mask(crop: Crop, landmarks: Points) -> Mask:

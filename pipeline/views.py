@@ -76,12 +76,25 @@ class MaskMaker(Protocol):
 
 
 class DrawnMasks:
-    """Masks that some function draws from crop and landmarks: a head and a soft rim around it."""
+    """Masks that some function draws from crop and landmarks: a head and a soft rim around it, or a part of it."""
 
-    def __init__(self, draw: Callable[[Crop, Points], Mask], name: str = "drawn") -> None:
-        """Take the function: (crop SxSx3 uint8, landmarks Kx2) -> SxS float32 in [0, 1]."""
+    def __init__(
+        self,
+        draw: Callable[[Crop, Points], Mask],
+        name: str = "drawn",
+        *,
+        draw_part: Callable[[Crop, Points], Mask] | None = None,
+    ) -> None:
+        """Take the functions: (crop SxSx3 uint8, landmarks Kx2) -> SxS float32 in [0, 1].
+
+        Args:
+            draw: draws the head.
+            name: for reports.
+            draw_part: draws the part of the head that is shown, without a rim; None shows all of it.
+        """
         self.name = name
         self._draw = draw
+        self._draw_part = draw_part
 
     def before(self, crops: Sequence[Crop], landmarks: Sequence[Points]) -> list[HeadView]:
         """Draw the heads: see `MaskMaker`."""
@@ -89,13 +102,14 @@ class DrawnMasks:
 
     def after(self, views: Sequence[HeadView], crops: Sequence[Crop], styled: Sequence[Crop]) -> list[Mask]:
         """Give every head a rim: see `MaskMaker`."""
-        return [widen(view.shown) for view in views]
+        return [widen(view.shown) if self._draw_part is None else view.shown for view in views]
 
     def _view(self, crop: Crop, landmarks: Points) -> HeadView:
         head, face = self._draw(crop, landmarks), face_geometry(landmarks)
+        shown = head if self._draw_part is None else self._draw_part(crop, landmarks)
         area = soft(face.area(GROUND_SIDE_PX, crop.shape[0]), 1.5)
         return HeadView(
-            head, head, inside(crop.shape[0]), np.ones((GROUND_SIDE_PX, GROUND_SIDE_PX, 1), np.float32), area, face
+            head, shown, inside(crop.shape[0]), np.ones((GROUND_SIDE_PX, GROUND_SIDE_PX, 1), np.float32), area, face
         )
 
 

@@ -249,14 +249,18 @@ def _good_picture(output: Tensor, source: RGB) -> RGB | None:
     return None if is_blank(picture, source) else picture
 
 
-def keeps_source_colours(engine: Engine) -> bool:
+def keeps_source_colours(engine: Engine, side_px: int = _TEST_SIDE_PX) -> bool:
     """Whether a style's colours follow the source's: the slope of its slow colours on those of a colourful picture.
 
     A style that draws in grey or with a palette of its own must not get the source's colours painted over it.
+
+    Args:
+        engine: runs the style's generator.
+        side_px: side of the pictures that it takes.
     """
     from skimage.data import astronaut
 
-    side = _TEST_SIDE_PX, _TEST_SIDE_PX
+    side = side_px, side_px
     source = np.asarray(cv2.resize(astronaut(), side, interpolation=cv2.INTER_AREA), np.uint8)  # type: ignore[no-untyped-call]
     styled = to_pictures(engine(to_tensor(source[None])))[0]
     ours, theirs = (_slow_colours(picture) for picture in (source, styled))

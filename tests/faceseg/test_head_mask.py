@@ -12,7 +12,7 @@ import pytest
 
 from alignment.points import MESH_INDICES, Points, five_points, outline
 from alignment.templates import HEAD, source_to_crop
-from faceseg.head_mask import Mask, box_mask, landmark_head_mask
+from faceseg.head_mask import Mask, box_mask, landmark_face_mask, landmark_head_mask
 
 SIZE_PX = 256
 SHARED_FACES = Path(__file__).resolve().parents[3] / "shared" / "data" / "faces"
@@ -185,3 +185,16 @@ def coverage(name: str, mesh: Points) -> tuple[float, float]:
     head = np.isin(labels, [*range(1, 14), 17, 18]) & is_known
     both = float((head & mask).sum())
     return both / head.sum(), both / (mask & is_known).sum()
+
+
+def test_the_face_lies_inside_the_head_and_ends_at_its_outline() -> None:
+    face, five = frontal_face()
+    inner, head = landmark_face_mask(face, five, SIZE_PX), landmark_head_mask(face, five, SIZE_PX)
+    assert (inner <= head + 1e-3).all()
+    assert 0.2 < (inner > 0.5).sum() / (head > 0.5).sum() < 0.9
+    low, high = face.min(0), face.max(0)
+    rows, columns = np.nonzero(inner > 0.01)
+    assert low[0] - 1 <= columns.min() < columns.max() <= high[0] + 1
+    assert low[1] - 1 <= rows.min() < rows.max() <= high[1] + 1
+    middle = five.mean(axis=0)
+    assert inner[round(middle[1]), round(middle[0])] > 0.99
