@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from alignment.points import Points
 from faceseg.parser import FaceParser
@@ -76,7 +75,7 @@ class ParsedMasks:
         area = face.area(GROUND_SIDE_PX, size)
         small_head, small_neck, small_inner = (resized(of, GROUND_SIDE_PX) for of in (head, neck, inner))
         own = resized(_own(small_head + small_neck, small_inner, area), size)
-        shown, keeps = np.minimum(head + neck, 1) * own, 1 - background
+        shown, keeps = resized(np.minimum(head + neck, 1), size) * own, resized(1 - background, size)
         seen = float((resized(keeps, GROUND_SIDE_PX) * area).sum() / max(float(area.sum()), 1.0))
         trust = float(smoothstep(np.array([seen], np.float32), _SEEN_LOW, _SEEN_HIGH)[0])
         if trust < 1:
@@ -88,12 +87,8 @@ class ParsedMasks:
         return HeadView(soft(keeps, 1.0), shown, fade, small_ground, soft(area, 1.5), face)
 
     def _shares(self, pictures: npt.NDArray[np.uint8], groups: Sequence[PartGroup]) -> Floats:
-        """Probability of each group of parts: NGHW."""
-        probabilities = self._parser.parse(pictures)
-        table = torch.zeros(len(groups), len(FacePart), device=probabilities.device)
-        for row, group in zip(table, groups, strict=True):
-            row[sorted(group)] = 1.0
-        return np.asarray(torch.einsum("gp,nphw->nghw", table, probabilities).clamp(0, 1).cpu().numpy(), np.float32)
+        """Probability of each group of parts, at the parser's resolution: NGhw."""
+        return self._parser.parse_groups(pictures, groups).float().cpu().numpy()
 
 
 def _neck_share(head: Floats, neck: Floats) -> Floats:
@@ -131,6 +126,6 @@ def _mask(view: HeadView, crop: Crop, drawn: Floats) -> Mask:
     filmed = smoothstep(filmed, 0.1, 0.9)
     small = soft(resized(view.shown, GROUND_SIDE_PX), _REACH * eye_px * GROUND_SIDE_PX / size)
     near = resized(smoothstep(np.minimum(2.5 * small, 1), 0.1, 0.6) * (1 - view.area), size)
-    beyond = smoothstep(drawn, _FRONT_LOW, _FRONT_HIGH) * near
+    beyond = smoothstep(resized(drawn, size), _FRONT_LOW, _FRONT_HIGH) * near
     mask = soft(np.maximum(filmed, beyond), max(_FEATHER * eye_px, 0.5))
     return np.asarray(mask * view.fade, np.float32)

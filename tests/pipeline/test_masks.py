@@ -1,5 +1,6 @@
 """Which pixels are restyled: the choices behind --mask and --parts, and what a parsed mask does."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -47,11 +48,11 @@ class ScriptedParser:
         self.labels = list(labels)
         self.calls: list[int] = []
 
-    def parse(self, pictures: npt.NDArray[np.uint8]) -> torch.Tensor:
+    def parse_groups(self, pictures: npt.NDArray[np.uint8], groups: Sequence[PartGroup]) -> torch.Tensor:
         self.calls.append(len(pictures))
         labels = self.labels.pop(0) if len(self.labels) > 1 else self.labels[0]
-        hot = torch.nn.functional.one_hot(torch.from_numpy(labels.astype(np.int64)), len(FacePart))
-        return hot.permute(2, 0, 1)[None].float().expand(len(pictures), -1, -1, -1)
+        one = np.stack([np.isin(labels, sorted(group)) for group in groups]).astype(np.float32)
+        return torch.from_numpy(one).expand(len(pictures), -1, -1, -1)
 
 
 def head_labels(hair_px: int = 84) -> npt.NDArray[np.uint8]:
