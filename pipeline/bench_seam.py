@@ -8,8 +8,9 @@ import numpy.typing as npt
 from .bench import Bench, Cell, Table
 from .bench_clips import draw, face_oval
 from .blending import BLENDS
+from .canvas import PictureCanvas
 from .paste import paste_face
-from .pictures import PictureCanvas, find_faces, restyle
+from .pictures import find_faces, restyle
 from .report import Report
 from .seam import seam_excess
 from .studio import Studio

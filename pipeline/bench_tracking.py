@@ -20,9 +20,9 @@ from alignment.points import five_points
 from alignment.tracking import Track
 
 from .analyse import AnalyseConfig, analyse
+from .canvas import PictureCanvas
 from .finder import FaceFinder
 from .frames import Frame
-from .pictures import PictureCanvas
 
 RGB = npt.NDArray[np.uint8]
 RGBA = npt.NDArray[np.uint8]

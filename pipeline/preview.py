@@ -21,11 +21,12 @@ from faceseg.errors import FaceSegError
 from model.errors import ModelError
 
 from .analysis import Analysis
+from .canvas import PictureCanvas
 from .casting import still_analysis
 from .decode import frame_near
 from .errors import InputError, OutputExistsError, PipelineError, UnreadableInputError
 from .inputs import is_picture
-from .pictures import PictureCanvas, restyle
+from .pictures import restyle
 from .probe import probe
 from .progress import Progress
 from .publish import check_absent, make_output_folder, out_of_space_told, publish

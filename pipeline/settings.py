@@ -80,6 +80,18 @@ class ConvertSettings:
         metavar=STYLE_FOR_SYNTAX,
         is_repeatable=True,
     )
+    face_like: tuple[str, ...] = _choice(
+        (),
+        "Restyle only faces like the one in this picture, before and after every cut; give it again for more people.",
+        metavar="PICTURE",
+        is_repeatable=True,
+    )
+    face_like_weights: str | None = _choice(
+        None, "SFace weights (face_recognition_sface_2021dec.onnx) for --face-like.", metavar="FILE"
+    )
+    face_like_score: float = _choice(
+        0.363, "How like the picture a face must be, as a cosine; lower it if faces are missed.", low=-1.0, high=1.0
+    )
     device: str = _choice("auto", "Where the generator runs: auto, cpu, cuda, cuda:1, mps.", metavar="DEVICE")
     precision: str = _choice(
         "auto",

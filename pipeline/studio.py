@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from alignment.detectors import build_detector
+from alignment.identity import FaceEmbedder, SFaceEmbedder
 from alignment.landmarks import BUILT_IN_WEIGHTS, build_landmark_predictor
 from alignment.spotter import BUILT_IN_WEIGHTS as DETECTOR_WEIGHTS
 from alignment.templates import TEMPLATES
@@ -22,6 +23,7 @@ from .masks import build_mask_maker
 from .plan import CropSpec
 from .publish import sha256_of
 from .report import Report
+from .search import FaceSearch, read_reference
 from .settings import ConvertSettings
 from .stylist import Stylist
 from .views import MaskMaker
@@ -111,6 +113,25 @@ class Studio:
         detector = build_detector(settings.detector, weights=_path(settings.detector_weights), device=device)
         return FaceFinder(detector, build_landmark_predictor(settings.landmarks, device=device))
 
+    @cached_property
+    def embedder(self) -> FaceEmbedder:
+        """What tells people apart for `--face-like`."""
+        return SFaceEmbedder(_path(self.settings.face_like_weights))
+
+    @cached_property
+    def search(self) -> FaceSearch | None:
+        """The people of `--face-like`; None where nobody is looked for.
+
+        Raises:
+            AlignmentError: the weights are not here.
+            InputError: a picture cannot be read or shows no face.
+        """
+        if not self.settings.face_like:
+            return None
+        embedder = self.embedder  # first: without its weights the pictures need not be read
+        references = [read_reference(Path(path), self.finder) for path in self.settings.face_like]
+        return FaceSearch(embedder, references, self.settings.face_like_score)
+
     def job_of(self, source_sha256: str, output: Path) -> str:
         """Identity of a conversion: whatever changes a pixel changes it, so that a resumed run never mixes.
 
@@ -127,6 +148,7 @@ class Studio:
             detector_weights=_sha256_or_none(DETECTOR_WEIGHTS),
             landmarks=_sha256_or_none(BUILT_IN_WEIGHTS),
             mask=self.mask_name,
+            people=[] if self.settings.aligned else [sha256_of(Path(path)) for path in self.settings.face_like],
             output=os.fsencode(output).hex(),
         )
 

@@ -27,6 +27,7 @@ from .progress import Progress
 from .publish import check_absent, publish, work_folder, write_text
 from .render import ChunkRenderer
 from .report import Report
+from .search import NUM_SAMPLES
 from .studio import Studio
 from .temporal import RADIUS_FRAMES
 from .verify import VerifyReport, verify
@@ -173,7 +174,12 @@ class _Conversion:
         expected = (
             round(info.duration_secs * video.avg_frame_rate) if info.duration_secs and video.avg_frame_rate else None
         )
-        config = AnalyseConfig(settings.detect_every, settings.min_track_secs, settings.max_gap_secs)
+        config = AnalyseConfig(
+            settings.detect_every,
+            settings.min_track_secs,
+            settings.max_gap_secs,
+            num_samples=NUM_SAMPLES if settings.face_like else 0,
+        )
         self.progress.start(self.item.source.name, "looking at", expected)
         frames = iter_frames(self.info, report=decoded, strict=settings.strict)
         with closing(prefetch(frames, DECODE_AHEAD_FRAMES)) as ahead:
