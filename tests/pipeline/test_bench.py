@@ -16,10 +16,12 @@ from alignment.tracking import Track
 from faceseg.parts import FacePart
 from pipeline import bench as bench_module
 from pipeline.bench import Bench, BenchSettings, Section, Table, run_bench, to_markdown
-from pipeline.bench_clips import VARIANTS, draw, make_clip, true_transform
+from pipeline.bench_clips import VARIANTS, draw, face_oval, make_clip, true_transform
 from pipeline.bench_data import held_out_names, iter_held_out
 from pipeline.bench_masks import Overlap
+from pipeline.bench_occluders import OCCLUDERS, covered, occluder_shares
 from pipeline.bench_scope import _compare
+from pipeline.bench_seam import scene_picture
 from pipeline.bench_steadiness import residual_percent
 from pipeline.cli_bench import bench
 from pipeline.demo import draw_frame
@@ -264,3 +266,59 @@ def ring_with_eyes(middle: np.ndarray, axes: np.ndarray) -> np.ndarray:
             circle if name == "outline" else np.array(places.get(name, (0, 0.1))) + 0.15 * circle
         )
     return points
+
+
+def test_what_stands_before_the_face_counts_only_where_it_does() -> None:
+    face, alpha = np.zeros((100, 100), np.float32), np.zeros((100, 100), np.float32)
+    face[20:80, 20:80] = 1
+    alpha[50:, :] = 1
+    redrawn = np.zeros((100, 100), np.float32)
+    redrawn[:50] = 40  # all of the face in sight, nothing of the thing
+    hidden, leak, levels, shown = occluder_shares(redrawn, alpha, face)
+    assert (hidden, leak, levels, shown) == (0.5, 0.0, 0.0, 1.0)
+    redrawn[50:, :50] = 30  # half of the thing
+    hidden, leak, levels, shown = occluder_shares(redrawn, alpha, face)
+    assert (leak, levels) == (pytest.approx(0.5, abs=0.02), pytest.approx(15, abs=0.6))
+    assert np.isnan(occluder_shares(redrawn, np.zeros_like(alpha), face)[1])
+
+
+@pytest.mark.parametrize("name", OCCLUDERS)
+def test_a_thing_passes_over_the_face_and_shows_its_own_colours(name: str) -> None:
+    hidden = []
+    for index in (0, 10, 19):
+        picture, alpha, face = covered(name, index, 20)
+        plain = draw("plain", index)
+        np.testing.assert_array_equal(picture[alpha == 0], plain[alpha == 0])
+        assert (picture != plain)[alpha > 0.99].mean() > 0.5
+        hidden.append(float(alpha[face > 0].mean()))
+    assert hidden[1] > max(hidden[0], hidden[2])
+    assert 0.15 < hidden[1] < 0.7
+
+
+def test_the_face_of_a_clip_lies_in_its_oval() -> None:
+    for variant in ("plain", "small"):
+        oval, picture = face_oval(variant, 5), draw(variant, 5)
+        inside = picture[oval > 0].mean(axis=0)
+        assert inside[0] > inside[2] + 20  # skin is redder than blue
+        assert 0.02 < oval.mean() < 0.2
+
+
+def test_every_way_of_fitting_in_is_measured_under_the_same_mask(style_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.bench_seam.SCENES", ("dark",))
+    monkeypatch.setattr("pipeline.bench_seam._NUM_PICTURES", 1)
+    [section] = run_bench(BenchSettings(style=str(style_file), only=("seam",)), SilentProgress()).sections
+    assert section.error is None
+    table = section.tables[0]
+    row = dict(zip(table.columns, table.rows[0], strict=True))
+    assert set(row) == {"scene", "plain paste", "feather", "poisson", "multiband"}
+    values = [float(str(value)) for name, value in row.items() if name != "scene"]
+    assert np.isfinite(values).all()
+    assert len(set(values)) == 4
+    assert table.rows[-1][1:] == pytest.approx(values)  # the mean of one scene
+
+
+def test_the_coloured_scene_leaves_the_face_as_it_was() -> None:
+    plain, coloured = draw("plain", 4), scene_picture("coloured", 4)
+    oval = face_oval("plain", 4)
+    np.testing.assert_array_equal(plain[oval > 0], coloured[oval > 0])
+    assert (np.abs(plain.astype(int) - coloured).max(axis=2) > 30).mean() > 0.2
