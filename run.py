@@ -18,6 +18,7 @@ import click
 
 from pipeline.cli import convert, demo, doctor
 from pipeline.cli_bench import bench
+from pipeline.cli_faces import faces
 from pipeline.cli_styles import styles
 from pipeline.errors import BatchError
 
@@ -89,6 +90,7 @@ def cli(context: click.Context, log_level: str, as_json: bool) -> None:
       python run.py demo                              make and restyle a short clip
       python run.py convert holiday.mp4 -o out        restyle a video
       python run.py convert photos/ -o out            restyle a folder
+      python run.py faces party.mp4 -o sheet.png      who is in it, by which number
       python run.py doctor                            what is here, what is missing
 
     Every option can also be set by an environment variable: UGATIT_CONVERT_STYLE=toon is `convert --style toon`.
@@ -104,6 +106,7 @@ cli.add_command(bench)
 cli.add_command(convert)
 cli.add_command(demo)
 cli.add_command(doctor)
+cli.add_command(faces)
 cli.add_command(styles)
 
 

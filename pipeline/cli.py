@@ -41,6 +41,9 @@ def convert(context: click.Context, /, inputs: tuple[str, ...], output: Path, **
       convert holiday.mp4                              -> restyled/holiday.mp4
       convert -o out -- *.mp4                          several videos
       convert photos/ -o out --faces largest           a folder, one face a picture
+      convert party.mp4 --faces 1,3                    two faces by the numbers that `faces party.mp4` shows
+      convert party.mp4 --style-for 1=toon --style-for 2=none
+      convert film.mp4 --face-like anna.jpg            one person, through all cuts
       convert clip.mov -o out --style my.safetensors --strength 0.7
       convert talk.mkv -o out --codec libx265 --crf 20 --compare side
     """  # noqa: D301

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -171,6 +172,18 @@ def convert_options(command: Any) -> Any:
     for f in reversed(fields(ConvertSettings)):
         command = _option(f.name, f.default, dict(f.metadata))(command)
     return command
+
+
+def some_options(names: Sequence[str]) -> Callable[[Any], Any]:
+    """Decorate a Click command with the options of some fields of ConvertSettings, in their order."""
+
+    def decorate(command: Any) -> Any:
+        for f in reversed(fields(ConvertSettings)):
+            if f.name in names:
+                command = _option(f.name, f.default, dict(f.metadata))(command)
+        return command
+
+    return decorate
 
 
 def _option(name: str, default: Any, meta: dict[str, Any]) -> Any:

@@ -14,6 +14,7 @@ from alignment.landmarks import BUILT_IN_WEIGHTS, build_landmark_predictor
 from alignment.spotter import BUILT_IN_WEIGHTS as DETECTOR_WEIGHTS
 from alignment.templates import TEMPLATES
 from model import Engine, Style, StyleFormatError, load_engine, load_style
+from model.devices import choose_device
 
 from .cast import Cast
 from .choice import NO_STYLE, parse_style_for
@@ -109,7 +110,7 @@ class Studio:
     @cached_property
     def finder(self) -> FaceFinder:
         """Detector and landmarks."""
-        settings, device = self.settings, self.engine.device
+        settings, device = self.settings, str(choose_device(self.settings.device))
         detector = build_detector(settings.detector, weights=_path(settings.detector_weights), device=device)
         return FaceFinder(detector, build_landmark_predictor(settings.landmarks, device=device))
 
