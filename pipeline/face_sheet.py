@@ -111,7 +111,8 @@ def _cell(face: FoundFace) -> RGB:
     like = "" if record["likeness"] is None else f", {record['likeness']:.2f}"
     cv2.putText(cell, number, (5, SAMPLE_PX + 30), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (0, 0, 0), 2, cv2.LINE_AA)
     left = 14 + 18 * len(number)
-    for line, text in enumerate((times, f"{box[2] - box[0]} x {box[3] - box[1]}{like}")):
+    lines = [times] if record["frames"] > 1 else []
+    for line, text in enumerate((*lines, f"{box[2] - box[0]} x {box[3] - box[1]}{like}")):
         place = (left, SAMPLE_PX + 15 + 17 * line)
         cv2.putText(cell, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (40, 40, 40), 1, cv2.LINE_AA)
     return cell
