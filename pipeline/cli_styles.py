@@ -77,6 +77,15 @@ def show_command(context: click.Context, name: str) -> None:
 )
 @click.option("--style", "more", multiple=True, metavar="NAME|FILE", help="One more style; can be given again.")
 @click.option("--only", is_flag=True, help="Show the styles of --style only, not all that are installed.")
+@click.option(
+    "--tile",
+    "tile_px",
+    type=click.IntRange(64, 2000),
+    default=400,
+    show_default=True,
+    metavar="PX",
+    help="Longer side of each picture on the sheet.",
+)
 @click.option("--at", "at_secs", type=click.FloatRange(0), metavar="SECS", help="Which frame of a video.")
 @click.option(
     "--scope",
@@ -96,6 +105,7 @@ def preview_command(
     more: tuple[str, ...],
     only: bool,
     at_secs: float | None,
+    tile_px: int,
     **choices: Any,
 ) -> None:
     """Draw one sheet with every installed style on your own picture or video.
@@ -114,11 +124,14 @@ def preview_command(
 
     if only and not more:
         raise click.UsageError("--only shows the styles of --style: name at least one.")
-    names = dict.fromkeys([*(() if only else (info.name for info in list_styles())), *more])
+    installed = sorted((info.name for info in list_styles()), key=lambda name: name != ConvertSettings.style)
+    names = dict.fromkeys([*(() if only else installed), *more])
     if not names:
         raise click.UsageError("no style is installed; name a style file with --style.")
     settings = ConvertSettings(**choices)
-    report = with_progress(lambda progress: preview(source, list(names), output, settings, progress, at_secs=at_secs))
+    report = with_progress(
+        lambda progress: preview(source, list(names), output, settings, progress, at_secs=at_secs, tile_px=tile_px)
+    )
     if _wants_json(context):
         _echo_json(dataclasses.asdict(report))
         return

@@ -46,8 +46,8 @@ _ENOUGH_SAMPLES = 4
 """... and where they are fewer than this, some frames between them."""
 _MAX_SIDE_PX = 1920
 """A larger picture is reduced before it is restyled: the sheet would not show the difference."""
-_TILE_PX = 400
-"""Longer side of a picture on the sheet."""
+TILE_PX = 400
+"""Longer side of a picture on the sheet, unless another is asked for."""
 _CAPTION_PX = 44
 _MARGIN_PX = 12
 _MIN_FACE_SHARE = 0.22
@@ -112,6 +112,7 @@ def preview(
     progress: Progress,
     *,
     at_secs: float | None = None,
+    tile_px: int = TILE_PX,
 ) -> PreviewReport:
     """Write a sheet of all styles on one picture.
 
@@ -124,6 +125,7 @@ def preview(
         settings: for all styles the same; `style` and `scope` may be replaced.
         progress: is told about every style.
         at_secs: which frame of a video; None looks for one with a large face.
+        tile_px: longer side of each picture on the sheet.
 
     Raises:
         InputError: the source cannot be read.
@@ -151,7 +153,7 @@ def preview(
     progress.finish()
     if len(tiles) == 1:
         raise _none_shown(failed)
-    _write(output, draw_sheet(_cropped(tiles, scene.analysis)), overwrite=settings.overwrite)
+    _write(output, draw_sheet(_cropped(tiles, scene.analysis), tile_px), overwrite=settings.overwrite)
     shown = tuple(tile.caption for tile in tiles[1:])
     return PreviewReport(
         str(source), str(output), shown, failed, scene.num_faces, settings.scope, scene.at_secs, tuple(warnings)
@@ -275,10 +277,10 @@ def _cropped(tiles: Sequence[Tile], analysis: Analysis) -> list[Tile]:
     return [replace(tile, picture=tile.picture[window]) for tile in tiles]
 
 
-def draw_sheet(tiles: Sequence[Tile]) -> RGB:
+def draw_sheet(tiles: Sequence[Tile], tile_px: int = TILE_PX) -> RGB:
     """Lay pictures of one size out in a grid, captions below: HxWx3 uint8."""
     height, width = tiles[0].picture.shape[:2]
-    scale = min(_TILE_PX / max(height, width), 2.0)
+    scale = min(tile_px / max(height, width), 2.0)
     tile_wh = max(round(width * scale), 1), max(round(height * scale), 1)
     columns = _num_columns(len(tiles), tile_wh)
     step_x, step_y = tile_wh[0] + _MARGIN_PX, tile_wh[1] + _CAPTION_PX
