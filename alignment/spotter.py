@@ -28,6 +28,8 @@ BUILT_IN_WEIGHTS = Path(__file__).parent / "weights" / "detector.safetensors"
 _BATCH_SIZE = 8
 _MAX_BATCH_PIXELS = 4_000_000
 _MAX_CANDIDATES = 400
+_LARGEST_AGAIN_PX = 48
+"""Largest face, in pixels of the first working picture, that a second look may add: the first knows the larger ones."""
 
 _Frame = npt.NDArray[np.uint8]
 
@@ -92,7 +94,8 @@ class BuiltInDetector(FaceDetector):
         found = self._search(frames, first_px)
         again = [i for i, faces in enumerate(found) if not faces and min(retry_px, *frames[i].shape[:2]) > first_px]
         for i, faces in zip(again, self._search([frames[i] for i in again], retry_px), strict=True):
-            found[i] = faces
+            largest_px = _LARGEST_AGAIN_PX * min(frames[i].shape[:2]) / first_px
+            found[i] = [face for face in faces if _size_px(face) <= largest_px]
         return found
 
     def _search(self, frames: Sequence[_Frame], short_side_px: int) -> list[list[Face]]:
@@ -199,7 +202,11 @@ def _is_peak(scores: Tensor, size_hw: tuple[int, int]) -> Tensor:
     return torch.cat(peaks, dim=1)
 
 
+def _size_px(face: Face) -> float:
+    return float(np.sqrt(np.prod(face.box_xyxy[2:] - face.box_xyxy[:2])))
+
+
 def _scaled(face: Face, scale_xy: npt.NDArray[np.float64]) -> Face:
-    assert face.landmarks is not None
     box = to_frame(face.box_xyxy.reshape(2, 2), scale_xy).reshape(4)
-    return Face(box, to_frame(face.landmarks, scale_xy), face.score)
+    points = None if face.landmarks is None else to_frame(face.landmarks, scale_xy)
+    return Face(box, points, face.score)

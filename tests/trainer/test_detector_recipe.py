@@ -308,6 +308,20 @@ def test_exported_weights_are_what_the_detector_runs(tmp_path: Path) -> None:
     assert network.training
 
 
+def test_exported_scores_are_shifted_so_that_the_threshold_becomes_a_half(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = SpotterNet().eval()
+    torch.nn.init.constant_(network.heads[2].bias[0], 1.0)  # type: ignore[index, arg-type]
+    export_weights(network, tmp_path / "w.safetensors", threshold=0.6)
+    picture = np.full((96, 96, 3), 200, np.uint8)
+    with torch.no_grad():
+        raw = network(torch.full((1, 3, 96, 96), 200 / 127.5 - 1)).score_logits.max()
+    face = load_builtin_detector(tmp_path / "w.safetensors", working_short_side_px=96, min_score=0.01).detect(picture)[
+        0
+    ]
+    assert face.score == pytest.approx(float(torch.sigmoid(raw - np.log(1.5))), abs=2e-3)
+
+
 def test_the_commands_train_and_measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data, run = write_everything(tmp_path / "data"), tmp_path / "run"
     monkeypatch.setattr("trainer.recipes.detector_data.split_faces", lambda faces, *_: (faces[1:], faces[:1]))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 from pathlib import Path
 
 import click
@@ -71,9 +72,23 @@ def main(threads: int) -> None:
     help="Its peak.",
 )
 @click.option("--seed", default=_DEFAULTS.seed, show_default=True, help="Of the first weights and the scenes drawn.")
+@click.option(
+    "--threshold",
+    default=0.5,
+    show_default=True,
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Score from which the network is believed; exported scores are shifted so that it becomes 0.5.",
+)
 @click.option("--start-from", type=_FILE, help="Snapshot of another run to take the first weights from.")
 def train(
-    data: Path, run_dir: Path, steps: int, batch_size: int, learning_rate: float, seed: int, start_from: Path | None
+    data: Path,
+    run_dir: Path,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
+    threshold: float,
+    start_from: Path | None,
 ) -> None:
     """Train on DATA, a folder that holds portraits/ and faces/ with boxes, landmarks, masks and label maps."""
     config = DetectorTrainingConfig(steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed)
@@ -82,7 +97,7 @@ def train(
     except (TrainingDataError, OSError) as error:
         raise click.ClickException(str(error)) from error
     network = train_detector(training, run_dir, config, start_from=start_from)
-    export_weights(network, run_dir / WEIGHTS_NAME)
+    export_weights(network, run_dir / WEIGHTS_NAME, threshold)
 
 
 @main.command()
@@ -113,9 +128,17 @@ def evaluate(
     evaluate_detectors(rivals, held, clips, run_dir, num_trials=trials)
 
 
-def export_weights(network: SpotterNet, path: Path) -> None:
-    """Write a network as float16 with folded norms, the form the back end `builtin` reads."""
+def export_weights(network: SpotterNet, path: Path, threshold: float = 0.5) -> None:
+    """Write a network as float16 with folded norms, the form the back end `builtin` reads.
+
+    Args:
+        network: left as it is.
+        path: where to.
+        threshold: score that becomes 0.5, the back end's default threshold; the others move along in log odds.
+    """
     folded = copy.deepcopy(network).fold_norms()
+    for head in folded.heads:
+        head.bias.data[0] -= math.log(threshold / (1 - threshold))  # type: ignore[operator, union-attr, index]
     tensors = {name: tensor.half().contiguous() for name, tensor in folded.state_dict().items()}
     partial = path.with_suffix(".partial")
     partial.write_bytes(save(tensors, metadata=_PROVENANCE))

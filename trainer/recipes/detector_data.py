@@ -52,11 +52,11 @@ TRAINING_STOCK = (
     "microaneurysms",
     "page",
     "retina",
-    "motorcycle_left",
+    "stereo_motorcycle",
 )
 """Face-free pictures that come with scikit-image and are trained on."""
 
-HELD_STOCK = ("coffee", "rocket", "grass", "horse", "moon", "text", "motorcycle_right")
+HELD_STOCK = ("coffee", "rocket", "grass", "horse", "moon", "text")
 """Face-free pictures that come with scikit-image and are measured on only. (Its coins show heads.)"""
 
 _logger = logging.getLogger(__name__)
@@ -149,10 +149,8 @@ def stock_pictures(names: Sequence[str]) -> list[Picture]:
     """Pictures that come with scikit-image, HxWx3 uint8 RGB, the longer side 512 px at most."""
     pictures = []
     for name in names:
-        if name.startswith("motorcycle"):
-            picture = skimage.data.stereo_motorcycle()[name.endswith("right")]  # type: ignore[no-untyped-call]
-        else:
-            picture = getattr(skimage.data, name)()
+        picture = getattr(skimage.data, name)()
+        picture = picture[0] if isinstance(picture, tuple) else picture
         picture = np.asarray(picture[..., :3] if picture.ndim == 3 else picture)
         if picture.dtype != np.uint8:
             picture = (np.clip(picture.astype(np.float64), 0, 1) * 255).astype(np.uint8)

@@ -36,8 +36,12 @@ class SceneConfig:
     """Faces that are drawn small besides, up to `small_px`."""
     small_px: float = 44.0
     """Largest of those."""
-    collage_share: float = 0.2
+    collage_share: float = 0.15
     """Backgrounds that are put together from pieces of many others."""
+    stock_share: float = 0.15
+    """Backgrounds that are real photographs: few, but sharp."""
+    zoom: tuple[float, float] = (0.35, 2.5)
+    """How far backgrounds are magnified; 1 shows the shorter side. Shrunk ones are as sharp as can be."""
     largest_px: float = 340.0
     """Largest face drawn."""
     most_faces: int = 7
@@ -76,6 +80,7 @@ class SceneSampler:
         self._parts = parts
         self._config = config
         self._hard = hard or []
+        self._stock = [backdrop for backdrop in parts.backgrounds if not len(backdrop.looks)]
 
     def draw(self, rng: _Rng) -> LabelledScene:
         """Draw one scene."""
@@ -101,17 +106,18 @@ class SceneSampler:
         )
 
     def _background(self, rng: _Rng) -> Picture:
-        side, draw = self._config.side_px, rng.random()
+        config, pool, draw = self._config, self._parts.backgrounds, rng.random()
         if draw < 0.1:
-            return texture(side, rng)
-        if draw < 0.1 + self._config.collage_share:
-            return collage(self._parts, side, rng)
-        pool = self._parts.backgrounds
-        if self._hard and draw < 0.35 + self._config.collage_share:
-            picture = pool[self._hard[rng.integers(len(self._hard))]]
+            return texture(config.side_px, rng)
+        if draw < 0.1 + config.collage_share:
+            return collage(self._parts, config.side_px, rng)
+        if self._stock and rng.random() < config.stock_share:
+            backdrop = self._stock[rng.integers(len(self._stock))]
+        elif self._hard and draw < 0.35 + config.collage_share:
+            backdrop = pool[self._hard[rng.integers(len(self._hard))]]
         else:
-            picture = pool[rng.integers(len(pool))]
-        return random_view(picture, side, rng)
+            backdrop = pool[rng.integers(len(pool))]
+        return random_view(backdrop, config.side_px, rng, zoom=config.zoom)
 
     def _people(self, scene: Scene, rng: _Rng) -> None:
         config = self._config
@@ -186,11 +192,11 @@ class SceneSampler:
         scene.cover(picture, opacity, np.concatenate([linear, shift[:, None]], axis=1))
 
 
-def random_view(backdrop: Backdrop, side: int, rng: _Rng) -> Picture:
+def random_view(backdrop: Backdrop, side: int, rng: _Rng, *, zoom: tuple[float, float] = (0.6, 3.5)) -> Picture:
     """A square look at a face-free picture: any turn, either way round, magnified or tiled."""
     picture, looks = backdrop.picture, backdrop.looks
     size = min(picture.shape[:2])
-    scale = side / size * float(np.exp(rng.uniform(np.log(0.6), np.log(3.5))))
+    scale = side / size * float(np.exp(rng.uniform(np.log(zoom[0]), np.log(zoom[1]))))
     turn = rng.choice([0.0, rng.normal(0, 0.3), rng.uniform(0, 2 * np.pi)], p=[0.5, 0.25, 0.25])
     linear = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     linear = linear @ np.diag(rng.choice([-1.0, 1.0], 2, p=[0.4, 0.6]))

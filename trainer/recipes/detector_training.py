@@ -304,7 +304,7 @@ def find_hard(network: SpotterNet, parts: SceneParts, config: DetectorTrainingCo
     rng, network = np.random.default_rng(config.seed), network.eval()
     scores = []
     for backdrop in parts.backgrounds:
-        views = np.stack([random_view(backdrop, config.scenes.side_px, rng) for _ in range(3)])
+        views = np.stack([random_view(backdrop, config.scenes.side_px, rng, zoom=config.scenes.zoom) for _ in range(3)])
         with torch.autocast("cpu", torch.bfloat16, enabled=config.is_autocast):
             scores.append(float(network(to_input(torch.from_numpy(views))).score_logits.max().sigmoid()))
     order = np.argsort(scores)[::-1][: max(round(share * len(scores)), 1)]
