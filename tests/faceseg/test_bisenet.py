@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from faceseg.bisenet import BiSeNet
-from faceseg.parser import FaceParser
+from faceseg.parser import BiSeNetParser
 from tests.oracle import Fixture, assert_close, fixture_names
 
 
@@ -33,7 +33,7 @@ def test_probabilities_of_an_image_match_the_reference_system(name: str) -> None
     network.load_state_dict(state)
 
     with torch.inference_mode():
-        probabilities = FaceParser(network)(fixture.tensors["in.x"])
+        probabilities = BiSeNetParser(network)(fixture.tensors["in.x"])
 
     fixture.check("out.prob", probabilities, 2e-5)
     assert_close("sum over the parts", probabilities.sum(1), torch.ones(1, 48, 48), 1e-5)
