@@ -30,7 +30,7 @@ from trainer.recipes.landmark_training import (
     learning_rate_at,
     train_landmarks,
 )
-from trainer.recipes.landmarks import export_weights, main
+from trainer.recipes.landmarks import export_weights, main, mix_weights
 
 TINY = {"widths": (4, 4, 8, 8, 8), "num_blocks": (1, 1, 1, 1), "joint_width": 8}
 
@@ -308,6 +308,21 @@ def test_a_new_run_begins_with_the_averaged_weights_of_another_and_a_stopped_one
     for a, b in zip(old.state_dict().values(), begun.state_dict().values(), strict=True):
         assert torch.equal(a, b)
     assert train_landmarks(faces, tmp_path / "old", config, TINY, start_from=tmp_path / "absent.pt")
+
+
+def test_weights_mix_by_their_shares() -> None:
+    torch.manual_seed(0)
+    network, other = LandmarkNet(**TINY), LandmarkNet(**TINY)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    mix_weights(network, other.state_dict(), 0.25)
+    expected = 0.75 * before["vote_head.weight"] + 0.25 * other.state_dict()["vote_head.weight"]
+    torch.testing.assert_close(network.state_dict()["vote_head.weight"], expected)
+
+
+def test_keeping_a_share_of_nothing_is_refused(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, [str(tmp_path), "-o", str(tmp_path / "run"), "--keep-share", "0.5"])
+    assert result.exit_code == 2
+    assert "--keep-share 0.5 needs --start-from" in result.output
 
 
 def test_exported_weights_give_the_trained_network_again(tmp_path: Path) -> None:

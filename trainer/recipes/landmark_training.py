@@ -213,9 +213,9 @@ class TrainingState:
 
     def start_from(self, path: Path) -> None:
         """Begin with the averaged weights of another run's snapshot; step and moments stay those of a new run."""
-        content: dict[str, Any] = torch.load(path, weights_only=True)
-        self.network.load_state_dict(content["average"])
-        self.average.load_state_dict(content["average"])
+        weights = averaged_weights(path)
+        self.network.load_state_dict(weights)
+        self.average.load_state_dict(weights)
 
     def restore(self, path: Path) -> None:
         """Take over a snapshot's weights, moments and step."""
@@ -224,6 +224,12 @@ class TrainingState:
         self.network.load_state_dict(content["network"])
         self.average.load_state_dict(content["average"])
         self.optimizer.load_state_dict(content["optimizer"])
+
+
+def averaged_weights(path: Path) -> dict[str, Tensor]:
+    """The averaged network's weights in a snapshot."""
+    content: dict[str, Any] = torch.load(path, weights_only=True)
+    return dict(content["average"])
 
 
 def build_state(config: LandmarkTrainingConfig, network_options: dict[str, Any] | None = None) -> TrainingState:

@@ -23,7 +23,7 @@ from trainer.errors import TrainingDataError
 
 from .landmark_data import LabelledFace, load_faces, split_faces
 from .landmark_evaluation import evaluate_landmarks, evaluate_presence
-from .landmark_training import LandmarkTrainingConfig, train_landmarks
+from .landmark_training import LandmarkTrainingConfig, averaged_weights, train_landmarks
 
 _DEFAULTS = LandmarkTrainingConfig()
 _WEIGHTS_NAME = "landmarks.safetensors"
@@ -66,6 +66,13 @@ _logger = logging.getLogger(__name__)
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="snapshot.pt of another run: a new run begins with its averaged weights.",
 )
+@click.option(
+    "--keep-share",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0.0, 1.0),
+    help="With --start-from: export a mean of the weights begun with, by this share, and the trained ones.",
+)
 @click.option("--seed", default=_DEFAULTS.seed, show_default=True, help="Of the first weights and the regions drawn.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="CPU threads.")
 @click.option(
@@ -88,6 +95,7 @@ def main(
     batch_size: int,
     learning_rate: float,
     start_from: Path | None,
+    keep_share: float,
     seed: int,
     threads: int,
     hold_portraits: int,
@@ -98,15 +106,32 @@ def main(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
+    if keep_share > 0 and start_from is None:
+        raise click.UsageError(f"--keep-share {keep_share:g} needs --start-from: it names the weights to keep.")
     config = LandmarkTrainingConfig(steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed)
     try:
         training, held = split_faces(load_faces(data), hold_portraits, hold_faces)
     except TrainingDataError as error:
         raise click.ClickException(str(error)) from error
     network = train_landmarks(training, run_dir, config, start_from=start_from)
+    if start_from is not None:
+        mix_weights(network, averaged_weights(start_from), keep_share)
     export_weights(network, run_dir / _WEIGHTS_NAME)
     whole = load_faces(data, names={face.name for face in held}, is_shrunk=False)
     measure(run_dir, whole, presence_regions)
+
+
+@torch.no_grad()
+def mix_weights(network: LandmarkNet, others: dict[str, torch.Tensor], share: float) -> None:
+    """Move a network's weights and norms towards others, in place; share 0 leaves them, 1 takes the others over.
+
+    Two networks of which one was trained on from the other lie in one valley of the loss, so that their mean is a
+    network too: it has most of what the second learnt and most of what the first knew (Wortsman et al., "Robust
+    fine-tuning of zero-shot models", 2022).
+    """
+    for name, tensor in network.state_dict().items():
+        if tensor.is_floating_point():
+            tensor.lerp_(others[name], share)
 
 
 def export_weights(network: LandmarkNet, path: Path) -> None:
