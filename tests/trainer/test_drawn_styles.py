@@ -122,7 +122,7 @@ def test_strokes_flatten_texture_and_keep_an_edge() -> None:
 
 def test_planes_gather_lightness_at_the_middle_tone_and_at_whole_steps_from_it() -> None:
     light = np.array([[50.0, 52.0, 58.0, 60.0]], np.float32)
-    assert _planes(light, 50.0, np.full((1, 4), 10.0))[0] == pytest.approx([50.0, 50.8, 59.2, 60.0], abs=0.1)
+    assert _planes(light, 50.0, np.full((1, 4), 10.0))[0] == pytest.approx([50.0, 50.6, 59.4, 60.0], abs=0.1)
 
 
 def test_the_flow_runs_along_stripes() -> None:

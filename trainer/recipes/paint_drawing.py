@@ -18,7 +18,7 @@ from .drawn_portrait import Palette, draw_portrait
 from .drawn_tones import angles, blur, grain, masked_quantiles, structure, to_lab, to_rgb
 from .drawn_zones import all_skin, bare_face, cheeks, feature_mask, smooth_regions
 
-REACH_PX = {"background": 9.0, "face": 5.6, "ear": 4.0, "neck": 7.0, "hair": 6.0, "hat": 6.0, "cloth": 7.5}
+REACH_PX = {"background": 11.0, "face": 7.6, "ear": 5.0, "neck": 9.0, "hair": 8.5, "hat": 8.5, "cloth": 10.0}
 """Radius of a stroke in each region, canvas px; smaller over eyes and mouth."""
 _SECTORS, _RINGS, _SPOKES = 8, (0.5, 1.0), (-0.25, 0.25)
 _TENSOR_WEIGHTS = (1.0, 1.0, 0.7)  # of L, a and b
@@ -103,23 +103,23 @@ def _recolour(flat: Array, sitter: Sitter, regions: dict[str, Array]) -> Array:
     skin = all_skin(regions)
     low, middle, high = masked_quantiles(flat[..., 0], bare_face(sitter, regions) ** 2, (0.1, 0.55, 0.93))
     span = max(float(high - low), 8.0)
-    light = _planes(flat[..., 0], float(middle), np.where(skin > 0.5, np.clip(span / 4, 5, 11), 11))
+    light = _planes(flat[..., 0], float(middle), np.where(skin > 0.5, np.clip(span / 3, 7, 14), 14))
     chroma = np.hypot(flat[..., 1], flat[..., 2])
     colourful = smoothstep(1.5, 6.0, chroma)
-    gain = 1.38 / (1 + np.maximum(chroma - 22, 0) * 0.012)
+    gain = 1.6 / (1 + np.maximum(chroma - 22, 0) * 0.012)
     lit = np.clip((light - middle) / span, -1, 1)
     warm, other = skin * colourful, (1 - skin) * colourful
-    a = flat[..., 1] * gain + warm * (3 + 5 * np.maximum(-lit, 0) + 6 * _blush(sitter))
-    b = flat[..., 2] * gain + warm * (4 + 5 * np.maximum(lit, 0) - 7 * np.maximum(-lit, 0))
-    b = b + other * 6 * np.clip((light - 55) / 45, -1, 1)
-    bright = 100 * np.clip(light / 100, 0, 1) ** 0.9
-    bright = bright + 0.12 * (bright - 50) * smoothstep(0, 30, np.abs(bright - 50))
+    a = flat[..., 1] * gain + warm * (4 + 7 * np.maximum(-lit, 0) + 7 * _blush(sitter))
+    b = flat[..., 2] * gain + warm * (5 + 12 * np.maximum(lit, 0) - 30 * np.maximum(-lit, 0))
+    b = b + other * 16 * np.clip((light - 50) / 45, -1, 0.6)
+    bright = 100 * np.clip(light / 100, 0, 1) ** 0.82
+    bright = bright + 0.2 * (bright - 50) * smoothstep(0, 30, np.abs(bright - 50))
     return np.stack([np.clip(bright, 4, 97), a, b], axis=-1).astype(np.float32)
 
 
 def _planes(light: Array, middle: float, step: Array) -> Array:
     """Soft steps of lightness, one of them on the skin's middle tone."""
-    return np.asarray(light - 0.8 * step / (2 * np.pi) * np.sin(2 * np.pi * (light - middle) / step), np.float32)
+    return np.asarray(light - 0.92 * step / (2 * np.pi) * np.sin(2 * np.pi * (light - middle) / step), np.float32)
 
 
 def _blush(sitter: Sitter) -> Array:
@@ -133,7 +133,7 @@ def _relief(light: Array, flat: Array, angle: Array, face: Array) -> Array:
     marks = grain(light, np.stack([np.cos(angle), np.sin(angle)], axis=-1), 6)
     height = 0.7 * marks + 0.06 * (flat - blur(flat, 3))
     slope = cv2.Sobel(height, cv2.CV_32F, 1, 0) + cv2.Sobel(height, cv2.CV_32F, 0, 1)
-    return np.asarray(np.clip(marks * 3.2 * (1 - 0.15 * face) + slope * 0.8, -9, 9), np.float32)
+    return np.asarray(np.clip(marks * 4.6 * (1 - 0.15 * face) + slope * 1.2, -11, 11), np.float32)
 
 
 def _palette(page: Page) -> Palette:
