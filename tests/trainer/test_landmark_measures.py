@@ -14,7 +14,7 @@ import skimage.data
 from click.testing import CliRunner
 
 from alignment.faces import Face
-from alignment.landmarks import LandmarkResult
+from alignment.landmarks import LandmarkResult, load_landmark_predictor
 from alignment.points import MESH, Points, eye_distance, five_points
 from alignment.warp import transform_points
 from trainer.recipes import landmark_vanishing
@@ -194,6 +194,24 @@ def test_how_late_a_face_is_given_up_counts_from_when_it_was_gone(
     picture, box = np.zeros((200, 200, 3), np.uint8), np.float32([60, 60, 140, 160])
     shares = frames_with_shares([1.0, 0.5, 0.1, 0.0, 0.0])
     assert follow_until_lost(Script(presences), picture, box, shares) == expected
+
+
+@pytest.mark.parametrize("cover", ["flat", "dark", "skin", "chelsea", "clock"])
+def test_the_built_in_follower_lets_go_of_a_covered_face_within_two_frames(cover: str) -> None:
+    picture, box = skimage.data.astronaut(), np.array([183.5, 53.1, 274.9, 181.8], np.float32)
+    late, seen = follow_until_lost(load_landmark_predictor(), picture, box, covered(picture, box, cover))
+    assert late is not None
+    assert late <= 2
+    assert seen < 0.5
+
+
+@pytest.mark.parametrize("direction", ["left", "right", "up", "down"])
+def test_the_built_in_follower_lets_go_of_a_face_that_leaves_the_frame(direction: str) -> None:
+    picture, box = skimage.data.astronaut(), np.array([183.5, 53.1, 274.9, 181.8], np.float32)
+    late, seen = follow_until_lost(load_landmark_predictor(), picture, box, leaving(picture, box, direction))
+    assert late is not None
+    assert late <= 2
+    assert seen < 0.6
 
 
 # The command
