@@ -53,6 +53,7 @@ def examine() -> list[Check]:
         _try("landmark network", _landmarks, is_needed=True),
         _try("detector builtin", lambda: _detector("builtin"), is_needed=True),
         _try("detector yunet", lambda: _detector("yunet"), "finds small faces better: "),
+        _try("face embedder", _embedder, "--face-like finds one person: "),
         _try("face parser", _parser, "masks follow hair and ears closely instead of a drawn head shape: "),
     ]
     return checks
@@ -117,6 +118,12 @@ def _detector(name: str) -> str:
     from alignment.detectors import build_detector
 
     return build_detector(name, allow_download=False).name
+
+
+def _embedder() -> str:
+    from alignment.identity import SFaceEmbedder
+
+    return SFaceEmbedder(allow_download=False).name
 
 
 def _parser() -> str:
