@@ -113,7 +113,7 @@ def _place_noise(place: _Floats, times_secs: Times, expression_noise: float, num
     shares = _FIVE_POINTS_NOISE_SHARES if num_landmarks == 5 else _NOISE_SHARES
     eye_px = _EYE_SPAN / np.exp(place[:, 0]).mean()
     most = np.array(shares) * expression_noise / _EYE_SPAN * np.array([1.0, 1.0, eye_px, eye_px])
-    return np.minimum(estimate_noise(place, times_secs), most)
+    return np.asarray(np.minimum(estimate_noise(place, times_secs), most))
 
 
 def _move_boxes(boxes: Boxes, place: _Floats, smooth: _Floats) -> _Floats:
