@@ -27,6 +27,12 @@ from .media import ffmpeg
 SIZE_WH = (192, 160)
 
 
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small pictures for the generator: nothing here depends on their size."""
+    monkeypatch.setattr("pipeline.whole_frame._MIN_SIDE_PX", 160)
+
+
 def convert(source: Path, out: Path, style: Path, *options: str) -> dict[str, Any]:
     assert run.main(["convert", str(source), "-o", str(out), "--style", str(style), *options]) == 0
     return dict(json.loads((out / f"{source.stem}.report.json").read_text()))
@@ -142,7 +148,7 @@ def test_a_video_without_faces_is_restyled_as_a_whole_with_its_sound_and_stamps(
 
 
 def test_chunks_of_whole_frames_join_without_a_trace(style_file: Path, tmp_path: Path) -> None:
-    clip = write_clip(tmp_path / "long.mp4", 30)
+    clip = write_clip(tmp_path / "long.mp4", 20)
     options = ("--scope", "frame", "--codec", "ffv1", "--no-resume")
     for name, secs in (("one", "5"), ("many", "0.5")):
         out = ["-o", str(tmp_path / f"{name}.mkv"), "--style", str(style_file), "--chunk-secs", secs]
