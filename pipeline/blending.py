@@ -21,6 +21,8 @@ _CALM = 0.9
 """Share of the background's colour that is hidden from the generator."""
 _OWN_FROM, _OWN_TO = 0.0, 1.0
 """Mask values between which the style's own tone takes over from the source's."""
+_INNER_FROM, _INNER_TO = 0.5, 1.0
+"""The same in `multiband`, of the mask at an octave's own size: the slower the tone, the further inside that is."""
 _NUM_BANDS = 5
 """Octaves of detail that `multiband` treats apart."""
 _TINY = np.float32(1e-6)
@@ -41,7 +43,7 @@ def calm_backdrop(crop: Crop, keeps: Mask) -> Crop:
     return np.asarray(np.rint(luma + (crop - luma) * share), np.uint8)
 
 
-def fit_in(styled: Floats, source: Crop, mask: Mask, tones: Tones, blend: str = "feather") -> Floats:
+def fit_in(styled: Floats, source: Crop, mask: Mask, tones: Tones, blend: str = "multiband") -> Floats:
     """Give a restyled crop the light of its picture, and the source's tone where the mask fades out.
 
     Args:
@@ -49,9 +51,9 @@ def fit_in(styled: Floats, source: Crop, mask: Mask, tones: Tones, blend: str = 
         source: SxSx3 uint8 RGB, the same crop before.
         mask: SxS float32 in [0, 1] to paste with.
         tones: what `measure_tones` found, averaged over time.
-        blend: one of BLENDS. `feather` shifts the slow tones in the mask's soft edge only; `poisson` carries the shift
-            along the edge into the whole head, as a membrane; `multiband` lets the source's slow tones reach the
-            further in the slower they are.
+        blend: one of BLENDS. `multiband` lets the source's tones reach the further into the head the slower they are;
+            `feather` shifts slow tones in the mask's soft edge only; `poisson` carries the shift along the edge into
+            the whole head, as a membrane.
 
     Returns:
         SxSx3 float32 RGB to paste under the mask.
@@ -90,13 +92,17 @@ def _multiband(styled: Floats, source: Crop, mask: Mask) -> Floats:
     Burt and Adelson, "A Multiresolution Spline With Application to Image Mosaics", 1983, with masks that shrink towards
     the inside, so that nothing beyond the mask changes.
     """
-    side = styled.shape[0]
-    ours = source.astype(np.float32)
-    rest, result = styled - ours, ours
+    rests, masks = [styled - source], [mask]
     for octave in range(1, _NUM_BANDS + 1):
-        small = max(side >> octave, 2)
-        slow, spread = resized(resized(rest, small), side), resized(resized(mask, small), side)
-        inner = smoothstep(spread, 0.5, 1)[..., None] if octave > 1 else np.float32(1)
-        result = result + (rest - slow) * inner
-        rest = slow
-    return np.asarray(result + rest * smoothstep(spread, 0.5, 1)[..., None], np.float32)
+        small = max(styled.shape[0] >> octave, 2)
+        rests.append(resized(rests[-1], small))
+        masks.append(resized(masks[-1], small))
+    inner = [smoothstep(of, _INNER_FROM, _INNER_TO)[..., None] for of in masks]
+    shown = rests[-1] * inner[-1]
+    for octave in reversed(range(_NUM_BANDS)):
+        side = rests[octave].shape[0]
+        band = rests[octave] - resized(rests[octave + 1], side)
+        if octave > 0:  # the finest detail is the style's up to the mask's edge
+            band *= resized(inner[octave + 1], side)[..., None]
+        shown = resized(shown, side) + band
+    return np.asarray(source + shown, np.float32)

@@ -80,7 +80,7 @@ class ChunkRenderer:
         smoothing: float,
         whole: WholeFrame | None = None,
         opacity: float = 1.0,
-        edge: str = "feather",
+        edge: str = "multiband",
     ) -> None:
         """Put the tools together.
 
