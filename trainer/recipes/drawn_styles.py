@@ -61,8 +61,8 @@ STYLES: dict[str, DrawnStyle] = {
         ),
         DrawnStyle(
             "paint",
-            "A painted portrait: bold planes of warm light and violet shade laid in directional strokes, lost and found "
-            "edges, accents on eyes and lips. Keeps the likeness, age, beard, glasses and expression.",
+            "A painted portrait: bold planes of warm light and violet shade laid in directional strokes, "
+            "lost and found edges, accents on eyes and lips. Keeps the likeness, age, beard, glasses and expression.",
             _FROM_ANOTHER,
         ),
     )
