@@ -22,7 +22,7 @@ def main() -> None:
     environment = {name: value for name, value in os.environ.items() if name != "UGATIT_STYLE_DIR"}
     with tempfile.TemporaryDirectory() as folder:
         portrait = Path(folder) / "astronaut.png"
-        Image.fromarray(astronaut()[:400]).save(portrait)
+        Image.fromarray(astronaut()[:290, 80:370]).save(portrait)
         for scope, name in (("head", "styles.png"), ("frame", "styles-frame.jpg")):
             command = [sys.executable, str(ROOT / "run.py"), "styles", "preview", str(portrait), "--overwrite"]
             options = ["--scope", scope, "--tile", "290", "-o", str(ROOT / "docs" / name)]
