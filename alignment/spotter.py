@@ -28,6 +28,10 @@ BUILT_IN_WEIGHTS = Path(__file__).parent / "weights" / "detector.safetensors"
 _BATCH_SIZE = 8
 _MAX_BATCH_PIXELS = 4_000_000
 _MAX_CANDIDATES = 400
+_SMALL_PX = 40
+"""Largest face for which the finest grid's scores hold as they are: they are lenient, so that small faces are found."""
+_STRICTER_LOGITS = 0.6
+"""What the finest grid's larger faces must have besides, in log odds: it takes more things for those than for small."""
 _LARGEST_AGAIN_PX = 48
 """Largest face, in pixels of the first working picture, that a second look may add: the first knows the larger ones."""
 
@@ -174,7 +178,7 @@ def _equal_sized(pictures: Sequence[_Frame], *, is_single: bool) -> list[list[in
 
 
 def _faces(output: SpotterOutput, size_hw: tuple[int, int], min_score: float) -> list[list[Face]]:
-    scores = output.score_logits.sigmoid()
+    scores = (output.score_logits - _strictness(output.boxes, size_hw)).sigmoid()
     picked = (scores >= min_score) & _is_peak(scores, size_hw)
     faces = []
     for n in range(len(scores)):
@@ -200,6 +204,16 @@ def _is_peak(scores: Tensor, size_hw: tuple[int, int]) -> Tensor:
         peaks.append((grid >= torch.nn.functional.max_pool2d(grid, 3, 1, 1)).flatten(1))
         start += height * width
     return torch.cat(peaks, dim=1)
+
+
+def _strictness(boxes: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """NxC log odds to take off scores: what is taken for a larger face on the finest grid is more often none."""
+    from .spotter_net import STRIDES
+
+    num_finest = (size_hw[0] // STRIDES[0]) * (size_hw[1] // STRIDES[0])
+    is_large = (boxes[..., 2:] - boxes[..., :2]).prod(2) > _SMALL_PX**2
+    is_large[:, num_finest:] = False
+    return _STRICTER_LOGITS * is_large.float()
 
 
 def _size_px(face: Face) -> float:

@@ -308,11 +308,11 @@ def test_exported_weights_are_what_the_detector_runs(tmp_path: Path) -> None:
     assert network.training
 
 
-def test_exported_scores_are_shifted_so_that_the_threshold_becomes_a_half(tmp_path: Path) -> None:
+def test_exported_scores_are_shifted_so_that_a_grids_threshold_becomes_a_half(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = SpotterNet().eval()
     torch.nn.init.constant_(network.heads[2].bias[0], 1.0)  # type: ignore[index, arg-type]
-    export_weights(network, tmp_path / "w.safetensors", threshold=0.6)
+    export_weights(network, tmp_path / "w.safetensors", thresholds=(0.5, 0.5, 0.6))
     picture = np.full((96, 96, 3), 200, np.uint8)
     with torch.no_grad():
         raw = network(torch.full((1, 3, 96, 96), 200 / 127.5 - 1)).score_logits.max()

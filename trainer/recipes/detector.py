@@ -26,6 +26,7 @@ from .detector_training import DetectorTrainingConfig, train_detector
 
 _DEFAULTS = DetectorTrainingConfig()
 WEIGHTS_NAME = "detector.safetensors"
+_SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _PROVENANCE = {
     "network": "spotter_net",
@@ -73,11 +74,12 @@ def main(threads: int) -> None:
 )
 @click.option("--seed", default=_DEFAULTS.seed, show_default=True, help="Of the first weights and the scenes drawn.")
 @click.option(
-    "--threshold",
-    default=0.5,
+    "--thresholds",
+    default=(0.5, 0.5, 0.5),
     show_default=True,
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Score from which the network is believed; exported scores are shifted so that it becomes 0.5.",
+    type=(_SHARE, _SHARE, _SHARE),
+    help="Scores from which each grid, the finest first, is believed; exported scores are shifted so that they become "
+    "0.5.",
 )
 @click.option("--start-from", type=_FILE, help="Snapshot of another run to take the first weights from.")
 def train(
@@ -87,7 +89,7 @@ def train(
     batch_size: int,
     learning_rate: float,
     seed: int,
-    threshold: float,
+    thresholds: tuple[float, float, float],
     start_from: Path | None,
 ) -> None:
     """Train on DATA, a folder that holds portraits/ and faces/ with boxes, landmarks, masks and label maps."""
@@ -97,7 +99,7 @@ def train(
     except (TrainingDataError, OSError) as error:
         raise click.ClickException(str(error)) from error
     network = train_detector(training, run_dir, config, start_from=start_from)
-    export_weights(network, run_dir / WEIGHTS_NAME, threshold)
+    export_weights(network, run_dir / WEIGHTS_NAME, thresholds)
 
 
 @main.command()
@@ -128,16 +130,17 @@ def evaluate(
     evaluate_detectors(rivals, held, clips, run_dir, num_trials=trials)
 
 
-def export_weights(network: SpotterNet, path: Path, threshold: float = 0.5) -> None:
+def export_weights(network: SpotterNet, path: Path, thresholds: tuple[float, float, float] = (0.5, 0.5, 0.5)) -> None:
     """Write a network as float16 with folded norms, the form the back end `builtin` reads.
 
     Args:
         network: left as it is.
         path: where to.
-        threshold: score that becomes 0.5, the back end's default threshold; the others move along in log odds.
+        thresholds: for each grid the score that becomes 0.5, the back end's default threshold; the others move along in
+            log odds.
     """
     folded = copy.deepcopy(network).fold_norms()
-    for head in folded.heads:
+    for head, threshold in zip(folded.heads, thresholds, strict=True):
         head.bias.data[0] -= math.log(threshold / (1 - threshold))  # type: ignore[operator, union-attr, index]
     tensors = {name: tensor.half().contiguous() for name, tensor in folded.state_dict().items()}
     partial = path.with_suffix(".partial")
