@@ -303,7 +303,9 @@ def test_the_face_of_a_clip_lies_in_its_oval() -> None:
         assert 0.02 < oval.mean() < 0.2
 
 
-def test_every_way_of_fitting_in_is_measured_under_the_same_mask(style_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_way_of_fitting_in_is_measured_under_the_same_mask(
+    style_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("pipeline.bench_seam.SCENES", ("dark",))
     monkeypatch.setattr("pipeline.bench_seam._NUM_PICTURES", 1)
     [section] = run_bench(BenchSettings(style=str(style_file), only=("seam",)), SilentProgress()).sections
