@@ -47,7 +47,7 @@ def signature(picture: npt.NDArray[np.uint8], landmarks: Points) -> Signature:
     transform = source_to_crop(landmarks, _TEMPLATE, _CROP_PX)
     crop = np.asarray(warp_crop(picture, transform, _CROP_PX), np.float32) / 255
     light = crop @ np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601 luma
-    pattern = _shrunk(light, _PATTERN_PX)
+    pattern = _shrunk(np.asarray(light, np.float32), _PATTERN_PX)
     pattern = pattern - pattern.mean()
     pattern /= max(float(np.linalg.norm(pattern)), 0.2)
     colours = _shrunk(np.stack([crop[..., 0] - light, crop[..., 2] - light], axis=-1), _COLOUR_PX)

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 def test_help_lists_the_commands_with_examples() -> None:
     result = CliRunner().invoke(run.cli, ["--help"])
     assert result.exit_code == 0
-    for name in ("convert", "demo", "doctor", "styles", "python run.py demo"):
+    for name in ("convert", "demo", "doctor", "faces", "styles", "python run.py demo"):
         assert name in result.output
 
 
