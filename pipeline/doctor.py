@@ -52,7 +52,7 @@ def examine() -> list[Check]:
         _try("style toon", _style, is_needed=True),
         _try("landmark network", _landmarks, is_needed=True),
         _try("detector builtin", lambda: _detector("builtin"), is_needed=True),
-        _try("detector yunet", lambda: _detector("yunet"), "finds small faces better: "),
+        _try("detector yunet", lambda: _detector("yunet"), "finds profiles and upright small faces more surely: "),
         _try("face embedder", _embedder, "--face-like finds one person: "),
         _try("face parser", _parser, "masks follow hair and ears closely instead of a drawn head shape: "),
     ]
