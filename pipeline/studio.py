@@ -149,6 +149,7 @@ class Studio:
             detector_weights=_sha256_or_none(DETECTOR_WEIGHTS),
             landmarks=_sha256_or_none(BUILT_IN_WEIGHTS),
             mask=self.mask_name,
+            parser_weights=self._parser_sha256(),
             people=[] if self.settings.aligned else [sha256_of(Path(path)) for path in self.settings.face_like],
             output=os.fsencode(output).hex(),
         )
@@ -183,6 +184,14 @@ class Studio:
                 device=self.engine.device,
             )
         return self._masks_of[group]
+
+    def _parser_sha256(self) -> str | None:
+        """Hash of the parser's weights where masks come from it."""
+        from faceseg.parser import find_weights
+
+        if self.mask_name != "parser":
+            return None
+        return sha256_of(find_weights(_path(self.settings.parser_weights)))
 
     @property
     def mask_name(self) -> str:

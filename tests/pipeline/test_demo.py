@@ -57,10 +57,16 @@ def test_the_doctor_finds_everything_that_the_demo_needs_here() -> None:
 
 
 def test_the_doctor_says_what_a_missing_thing_costs_without_failing_for_it() -> None:
+    [yunet] = [check for check in doctor.examine() if check.name == "detector yunet"]
+    assert not yunet.is_found
+    assert not yunet.is_needed
+    assert "profiles" in yunet.detail
+
+
+def test_the_doctor_names_the_face_parser_in_use() -> None:
     [parser] = [check for check in doctor.examine() if check.name == "face parser"]
-    assert not parser.is_found
-    assert not parser.is_needed
-    assert "hair" in parser.detail
+    assert parser.is_found
+    assert parser.detail.startswith("built-in at ")
 
 
 def test_without_ffmpeg_the_doctor_is_not_content(
