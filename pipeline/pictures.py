@@ -103,7 +103,7 @@ def _paste(canvas: PictureCanvas, face: StyledFace, studio: Studio) -> bool:
     if studio.whole is not None:
         surroundings = cut(canvas, place, surroundings.shape[0])
         tones = measure_tones(styled, surroundings, mask, face.view.ground, follows_light=False)
-    crop = fit_in(styled.astype(np.float32), surroundings, mask, tones, studio.settings.blend)
+    crop = fit_in(styled.astype(np.float32), surroundings, mask, tones, face.blend)
     return paste_face(canvas, crop, mask * np.float32(face.placement.opacity), place) is not None
 
 

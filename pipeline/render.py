@@ -80,7 +80,6 @@ class ChunkRenderer:
         smoothing: float,
         whole: WholeFrame | None = None,
         opacity: float = 1.0,
-        edge: str = "multiband",
     ) -> None:
         """Put the tools together.
 
@@ -91,14 +90,12 @@ class ChunkRenderer:
             smoothing: steadiness over time, 0..1.
             whole: restyles whole frames before the faces are set in; None leaves them as they are.
             opacity: 0..1, how strongly whole frames are restyled.
-            edge: how faces are fitted in, one of blending.BLENDS.
         """
         self.stats = RenderStats()
         self.meter = WarpErrorMeter()
         self._stylist = stylist
         self._faces_in = faces_in
         self._cuts = cuts
-        self._edge = edge
         self._blend = TemporalBlend(smoothing)
         self._whole, self._opacity = whole, opacity
         self._whole_blend = TemporalBlend(smoothing, flow_side_px=FLOW_SIDE_PX)
@@ -196,7 +193,7 @@ class ChunkRenderer:
         else:
             surroundings = cut(frame, place, size_px)
             tones = measure_tones(styled, surroundings, mask, face.view.ground, follows_light=False)
-        crop = fit_in(styled, surroundings, mask, tones, self._edge)
+        crop = fit_in(styled, surroundings, mask, tones, face.blend)
         region = paste_face(frame, crop, mask * np.float32(face.placement.opacity), place)
         self.stats.spend("paste", before)
         self.stats.num_pasted += region is not None

@@ -131,10 +131,11 @@ class ConvertSettings:
         metavar="PART,no-PART",
     )
     blend: str = _choice(
-        "multiband",
+        "auto",
         "How a face is fitted into its picture: octave by octave (multiband), by shifting slow tones at its edge "
-        "(feather), or by carrying that shift on into the head (poisson).",
-        choices=("multiband", "feather", "poisson"),
+        "(feather), or by carrying that shift on into the head (poisson). Auto is multiband for styles that keep the "
+        "colours of things, feather for the others.",
+        choices=("auto", "multiband", "feather", "poisson"),
     )
     parser_weights: str | None = _choice(None, "BiSeNet weights (79999_iter.pth) for --mask parser.", metavar="FILE")
     strength: float = _choice(1.0, "How much of the style is blended in.", low=0.0, high=1.0)

@@ -210,8 +210,9 @@ class Studio:
                 self.engines[name],
                 self._masks(self._group_of(style)),
                 self.crop_spec(name).size_px,
-                follows_light=not self.settings.aligned
+                keeps_colours=not self.settings.aligned
                 and keeps_source_colours(self.engines[name], style.card.crop_size_px),
+                blend=self.settings.blend,
             )
             for name, style in self.styles.items()
         }

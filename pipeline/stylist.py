@@ -39,6 +39,8 @@ class StyledFace:
     blank. One array, so that picture and mask are steadied together."""
     tones: Tones | None
     """What brings it into its picture; None where the layers are."""
+    blend: str = "multiband"
+    """How it is fitted in, one of blending.BLENDS."""
 
     @property
     def styled(self) -> Crop | None:
@@ -58,14 +60,19 @@ class Stylist:
         engine: runs the generator.
         masks: makes the masks.
         size_px: side of the crops.
-        follows_light: the style draws things in their own colours, so that the light on a face can be carried over.
+        keeps_colours: the style draws things in their own colours, so that the light on a face can be carried over.
+        blend: how faces are fitted in: one of blending.BLENDS, or `auto`, which fits a style that keeps colours octave
+            by octave; another would take on the source's slow colours along the edge of the head.
     """
 
-    def __init__(self, engine: Engine, masks: MaskMaker, size_px: int, *, follows_light: bool = False) -> None:
+    def __init__(
+        self, engine: Engine, masks: MaskMaker, size_px: int, *, keeps_colours: bool = False, blend: str = "auto"
+    ) -> None:
         self.engine = engine
         self.masks = masks
         self.size_px = size_px
-        self.follows_light = follows_light
+        self.keeps_colours = keeps_colours
+        self.blend = blend if blend != "auto" else "multiband" if keeps_colours else "feather"
 
     @property
     def batch_size(self) -> int:
@@ -84,7 +91,7 @@ class Stylist:
         pictures_of = [_good_picture(output, crop) for output, crop in zip(outputs, crops, strict=True)]
         layers = self._layers(crops, views, pictures_of)
         styled = iter(
-            StyledFace(placement, crop, view, both, self._tones(crop, view, both))
+            StyledFace(placement, crop, view, both, self._tones(crop, view, both), self.blend)
             for (_, placement), crop, view, both in zip(faces, crops, views, layers, strict=True)
         )
         return [list(islice(styled, len(placements))) for _, placements in pictures]
@@ -107,7 +114,7 @@ class Stylist:
     def _tones(self, crop: Crop, view: HeadView, layers: Layers | None) -> Tones | None:
         if layers is None:
             return None
-        return measure_tones(layers[..., :3], crop, _mask_of(layers), view.ground, follows_light=self.follows_light)
+        return measure_tones(layers[..., :3], crop, _mask_of(layers), view.ground, follows_light=self.keeps_colours)
 
 
 def _mask_of(layers: Layers) -> Mask:

@@ -236,7 +236,6 @@ class _Conversion:
             smoothing=self.settings.smoothing,
             whole=self.studio.whole,
             opacity=self.settings.strength,
-            edge=self.settings.blend,
         )
         first = max(chunk.start - RADIUS_FRAMES, 0)
         last = min(chunk.stop + RADIUS_FRAMES, analysis.num_frames)

@@ -173,9 +173,7 @@ def test_hog_looks_twice_before_it_says_there_is_nobody(astronaut: Frame) -> Non
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(
-        DetectorUnavailableError, match="'mtcnn'; choose one of auto, builtin, hog, yunet, sfd"
-    ):
+    with pytest.raises(DetectorUnavailableError, match="'mtcnn'; choose one of auto, builtin, hog, yunet, sfd"):
         build_detector("mtcnn")
 
 
