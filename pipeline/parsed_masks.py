@@ -30,6 +30,8 @@ _CUT_LEVEL = 0.4
 """Probability from which neighbouring pixels hang together."""
 _FRONT_LOW, _FRONT_HIGH = 0.3, 0.7
 """Within the face what is head with less than the first probability stands in front of it; in between it is both."""
+_AGREED_LOW, _AGREED_HIGH = 0.15, 0.45
+"""Nor is it head, whatever the source seemed to show, where it is so improbable in what the generator made of it."""
 _NECK_FROM, _NECK_TO = 0.05, 0.75
 """Below the chin, in face lengths: where the neck begins to turn back into the photograph, and where it has."""
 _SHARE_SIGMA_PX, _TINY = 1.5, 1e-3
@@ -122,7 +124,9 @@ def _nearer(inner: Floats, area: Floats) -> Floats:
 def _mask(view: HeadView, crop: Crop, drawn: Floats) -> Mask:
     """What is pasted: the filmed head up to its edges, and the drawn head where that reaches a little further."""
     size, eye_px = crop.shape[0], view.face.eye_distance_px
-    filmed = guided(crop.astype(np.float32), smoothstep(view.shown, _FRONT_LOW, _FRONT_HIGH), _EDGE_PX, _EDGE_LEVELS)
+    in_front = resized(view.area, drawn.shape[0]) * (1 - smoothstep(drawn, _AGREED_LOW, _AGREED_HIGH))
+    shown = view.shown * (1 - resized(in_front, size))
+    filmed = guided(crop.astype(np.float32), smoothstep(shown, _FRONT_LOW, _FRONT_HIGH), _EDGE_PX, _EDGE_LEVELS)
     filmed = smoothstep(filmed, 0.1, 0.9)
     small = soft(resized(view.shown, GROUND_SIDE_PX), _REACH * eye_px * GROUND_SIDE_PX / size)
     near = resized(smoothstep(np.minimum(2.5 * small, 1), 0.1, 0.6) * (1 - view.area), size)

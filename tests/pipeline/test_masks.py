@@ -192,3 +192,13 @@ def test_where_the_parser_sees_no_face_the_landmarks_draw_the_mask() -> None:
 def test_a_small_change_of_what_the_parser_says_changes_the_mask_a_little() -> None:
     one, two = head_labels(80), head_labels(81)
     assert np.abs(parsed(one) - parsed(two)).mean() < 0.01
+
+
+def test_what_the_drawing_shows_as_no_head_stands_in_front_whatever_the_source_seemed_to_show() -> None:
+    # Given a hand before the mouth that the parser takes for skin in the source, but not once it is redrawn
+    drawn = head_labels()
+    cv2.circle(drawn, (128, 160), 18, FacePart.BACKGROUND, -1)
+    mask = parsed(head_labels(), drawn)
+    # Then the hand stays as filmed, and the face beside it is restyled
+    assert mask[160, 128] < 0.05
+    assert mask[110, 128] > 0.95
