@@ -86,7 +86,7 @@ class ParsedMasks:
         small_ground = np.dstack([resized(of, GROUND_SIDE_PX) for of in ground])
         below = smoothstep(face.below_chin(GROUND_SIDE_PX, size), _NECK_FROM, _NECK_TO)
         fade = inside(size) * resized(1 - below * _neck_share(small_head, small_neck), size)
-        return HeadView(soft(keeps, 1.0), shown, fade, small_ground, soft(area, 1.5), face)
+        return HeadView(soft(keeps, 1.0), shown, fade, small_ground, soft(area, 1.5), face, trust)
 
     def _shares(self, pictures: npt.NDArray[np.uint8], groups: Sequence[PartGroup]) -> Floats:
         """Probability of each group of parts, at the parser's resolution: NGhw."""
@@ -124,7 +124,7 @@ def _nearer(inner: Floats, area: Floats) -> Floats:
 def _mask(view: HeadView, crop: Crop, drawn: Floats) -> Mask:
     """What is pasted: the filmed head up to its edges, and the drawn head where that reaches a little further."""
     size, eye_px = crop.shape[0], view.face.eye_distance_px
-    in_front = resized(view.area, drawn.shape[0]) * (1 - smoothstep(drawn, _AGREED_LOW, _AGREED_HIGH))
+    in_front = resized(view.area, drawn.shape[0]) * (1 - smoothstep(drawn, _AGREED_LOW, _AGREED_HIGH)) * view.trust
     shown = view.shown * (1 - resized(in_front, size))
     filmed = guided(crop.astype(np.float32), smoothstep(shown, _FRONT_LOW, _FRONT_HIGH), _EDGE_PX, _EDGE_LEVELS)
     filmed = smoothstep(filmed, 0.1, 0.9)

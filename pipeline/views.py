@@ -42,6 +42,8 @@ class HeadView:
     """64x64 in [0, 1]: inside the face's outline."""
     face: FaceGeometry
     """The face's axes and size."""
+    trust: float = 1.0
+    """0..1: how far `shown` is what a parser saw; the rest is drawn from the landmarks."""
 
 
 class MaskMaker(Protocol):
