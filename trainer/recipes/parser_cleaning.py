@@ -18,6 +18,7 @@ from faceseg.parts import FacePart
 Labels = npt.NDArray[np.uint8]
 Picture = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
+_Floats = npt.NDArray[np.floating]
 
 IGNORED = 255
 """Label of a pixel that nobody knows; no loss and no figure counts it."""
@@ -140,7 +141,8 @@ def _redraw(labels: Labels, contour: Points, part: FacePart, *, is_drawn_anew: b
     Where labels and polygon agree: the polygon is taken (`is_drawn_anew`), else the labels near it are kept. Where they
     do not: unknown. Where the parser saw nothing on bare skin: the polygon.
     """
-    polygon, seen = _polygon(labels.shape, cv2.convexHull(contour)[:, 0]), labels == part
+    hull = np.asarray(cv2.convexHull(contour)[:, 0], np.float32)
+    polygon, seen = _polygon(labels.shape, hull), labels == part
     if part in (FacePart.LEFT_EYE, FacePart.RIGHT_EYE):
         polygon = _polygon(labels.shape, contour)
     free = _is_any(labels, (*_BARE, part))
@@ -201,14 +203,14 @@ def _nearest_label(labels: Labels, known: Flags) -> Labels:
     )
     table = np.zeros(int(index.max()) + 1, np.uint8)
     table[index[known]] = labels[known]
-    return table[index]
+    return np.asarray(table[index], np.uint8)
 
 
 def _guided_filter(guide: Picture, values: npt.NDArray[np.float32], radius: int = 6) -> npt.NDArray[np.float32]:
     """He et al., "Guided Image Filtering", ECCV 2010, eq. 5, 6 and 8, with each colour channel as guide; their mean."""
     size = (2 * radius + 1, 2 * radius + 1)
 
-    def box(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def box(x: _Floats) -> npt.NDArray[np.float32]:
         return np.asarray(cv2.blur(x, size), np.float32)
 
     colours = guide.astype(np.float32) / 255

@@ -140,7 +140,8 @@ def align_head(root: Path, source: HeadSource) -> tuple[Picture, Labels, Labels,
     persons = warp_crop(person, to_canvas, CANVAS_PX)
     points = None if source.landmarks is None else transform_points(to_canvas, source.landmarks * scale - 0.5)
     five = transform_points(to_canvas, source.five * scale - 0.5)
-    cleaned = clean_labels(raw, canvas, persons.astype(np.float32) / 255, five, points)
+    probability = np.asarray(persons.astype(np.float32) / 255, np.float32)
+    cleaned = clean_labels(raw, canvas, probability, five, points)
     outside = warp_crop(np.ones(labels.shape, np.uint8), to_canvas, CANVAS_PX, border="constant") == 0
     cleaned[outside], raw[outside] = IGNORED, IGNORED
     return canvas, cleaned, raw, persons

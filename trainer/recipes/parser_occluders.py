@@ -17,7 +17,7 @@ from faceseg.parts import FacePart
 from .parser_cleaning import Labels, Picture
 
 Occluder = npt.NDArray[np.uint8]
-_Floats = npt.NDArray[np.float32]
+_Floats = npt.NDArray[np.floating]
 
 OCCLUDER_PX = 192
 """Side of an occluder picture."""
@@ -196,7 +196,7 @@ def cup(rng: np.random.Generator) -> Occluder:
         low = rng.uniform(y0 + 10, y0 + tall)
         stripe = np.s_[int(low) : int(low + rng.uniform(3, 40))]
         canvas[stripe] = rng.uniform(10, 250, 3)
-    canvas = canvas * light[..., None]
+    canvas = np.asarray(canvas * light[..., None], np.float32)
     cv2.ellipse(
         canvas,
         (int(x), int(y0)),
@@ -219,7 +219,8 @@ def phone(rng: np.random.Generator) -> Occluder:
     low, high = (centre - half).astype(int), (centre + half).astype(int)
     cv2.rectangle(shape, tuple((low + radius).tolist()), tuple((high - radius).tolist()), 1, -1)
     if radius:
-        shape = cv2.dilate(shape, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2))
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)
+        shape = np.asarray(cv2.dilate(shape, disc), np.uint8)
     colour = np.full(3, rng.uniform(5, 60)) if rng.random() < 0.5 else rng.uniform(10, 245, 3)
     canvas = np.broadcast_to(colour.astype(np.float32), (size, size, 3)).copy()
     canvas *= np.linspace(rng.uniform(0.7, 1.3), rng.uniform(0.7, 1.3), size, dtype=np.float32)[:, None, None]
@@ -244,7 +245,7 @@ def stick(rng: np.random.Generator) -> Occluder:
     for _ in range(int(rng.integers(1, 4))):
         height = np.zeros((size, size), np.float32)
         a, b = rng.uniform(-0.1, 1.1, 2) * size, rng.uniform(-0.1, 1.1, 2) * size
-        b = a + (b - a) / max(np.linalg.norm(b - a), 1) * size * rng.uniform(0.7, 1.4)
+        b = a + (b - a) / max(float(np.linalg.norm(b - a)), 1) * size * rng.uniform(0.7, 1.4)
         width = size * rng.uniform(0.012, 0.05)
         _capsule(height, a, b, width, width * rng.uniform(0.5, 1.0))
         colour = rng.uniform(5, 250, 3).astype(np.float32)
@@ -280,11 +281,13 @@ def paste_occluder(
     base = picture[window].astype(np.float32)
     if rng.random() < 0.7:
         shift = rng.normal(0, 6, 2)
-        shadow = cv2.warpAffine(alpha, np.array([[1, 0, shift[0]], [0, 1, shift[1]]]), size_wh)
+        moved = np.array([[1, 0, shift[0]], [0, 1, shift[1]]])
+        shadow = np.asarray(cv2.warpAffine(alpha, moved, size_wh), np.float32)
         base *= 1 - (_blur_fast(shadow, rng.uniform(2, 9)) * rng.uniform(0.1, 0.6))[..., None]
     if rng.random() < 0.25:  # out of focus, before the face
         sigma = rng.uniform(0.7, 3.0)
-        alpha, colours = cv2.GaussianBlur(alpha, (0, 0), sigma), cv2.GaussianBlur(colours, (0, 0), sigma)
+        alpha = np.asarray(cv2.GaussianBlur(alpha, (0, 0), sigma), np.float32)
+        colours = np.asarray(cv2.GaussianBlur(colours, (0, 0), sigma), np.float32)
     base *= 1 - alpha[..., None]
     base += colours
     picture[window] = cv2.convertScaleAbs(np.maximum(base, 0))
