@@ -31,16 +31,15 @@ from trainer.recipes.detector_data import (
 from trainer.recipes.detector_scenes import LabelledScene, SceneConfig, SceneSampler, collage, random_view
 from trainer.recipes.detector_training import (
     Batch,
+    DetectorState,
     DetectorTrainingConfig,
-    TrainingState,
     assign,
-    build_state,
     collate,
     detector_losses,
     find_hard,
-    learning_rate_at,
     train_detector,
 )
+from trainer.recipes.training_state import learning_rate_at
 
 from .test_landmark_recipe import write_data
 
@@ -257,7 +256,7 @@ def quick(**changes: object) -> DetectorTrainingConfig:
     return DetectorTrainingConfig(scenes=SceneConfig(side_px=96), **(options | changes))  # type: ignore[arg-type]
 
 
-def save_and_stop(state: TrainingState, path: Path, save: Callable[..., None] = TrainingState.save) -> None:
+def save_and_stop(state: DetectorState, path: Path, save: Callable[..., None] = DetectorState.save) -> None:
     save(state, path)
     raise KeyboardInterrupt
 
@@ -267,7 +266,7 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path, monkeypatch: p
     parts, config = made_up_parts(), quick(mining_shares=(0.25,))
     whole = train_detector(parts, tmp_path / "whole", config, TINY)
     with monkeypatch.context() as patch:
-        patch.setattr(TrainingState, "save", save_and_stop)
+        patch.setattr(DetectorState, "save", save_and_stop)
         with pytest.raises(KeyboardInterrupt):
             train_detector(parts, tmp_path / "parts", config, TINY)
     # When the second goes on
@@ -280,7 +279,8 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path, monkeypatch: p
 def test_a_run_can_start_from_what_another_has_learnt(tmp_path: Path) -> None:
     parts, config = made_up_parts(), quick(mining_shares=(0.5,))
     learnt = train_detector(parts, tmp_path / "first", config, TINY)
-    state = build_state(config, TINY, tmp_path / "first" / "snapshot.pt")
+    state = DetectorState.begin(lambda: SpotterNet(**TINY), config)  # type: ignore[arg-type]
+    state.resume(tmp_path / "second" / "snapshot.pt", tmp_path / "first" / "snapshot.pt")
     assert (state.step, len(state.hard)) == (0, 1)
     for network in (state.network, state.average):
         assert all(torch.equal(a, b) for a, b in zip(learnt.parameters(), network.parameters(), strict=True))

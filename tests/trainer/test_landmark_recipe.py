@@ -25,12 +25,11 @@ from trainer.recipes.landmark_regions import Batch, RegionBatches, RegionConfig,
 from trainer.recipes.landmark_training import (
     LandmarkTrainingConfig,
     LossWeights,
-    TrainingState,
     landmark_losses,
-    learning_rate_at,
     train_landmarks,
 )
 from trainer.recipes.landmarks import export_weights, main, mix_weights
+from trainer.recipes.training_state import AveragedState, learning_rate_at
 
 TINY = {"widths": (4, 4, 8, 8, 8), "num_blocks": (1, 1, 1, 1), "joint_width": 8}
 
@@ -275,7 +274,9 @@ def test_a_region_without_a_face_trains_presence_only() -> None:
 # The run
 
 
-def save_and_stop(state: TrainingState, path: Path, save: Callable[..., None] = TrainingState.save) -> None:
+def save_and_stop(
+    state: AveragedState[LandmarkNet], path: Path, save: Callable[..., None] = AveragedState.save
+) -> None:
     save(state, path)
     raise KeyboardInterrupt
 
@@ -286,7 +287,7 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path: Path, monkeypatch: p
     config = LandmarkTrainingConfig(steps=4, batch_size=4, warmup_steps=1, snapshot_steps=2, is_autocast=False)
     whole = train_landmarks(faces, tmp_path / "whole", config, TINY)
     with monkeypatch.context() as patch:
-        patch.setattr(TrainingState, "save", save_and_stop)
+        patch.setattr(AveragedState, "save", save_and_stop)
         with pytest.raises(KeyboardInterrupt):
             train_landmarks(faces, tmp_path / "parts", config, TINY)
     # When the second goes on

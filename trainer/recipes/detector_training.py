@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -25,6 +23,7 @@ from alignment.spotter_net import STRIDES, SpotterNet, SpotterOutput, cell_centr
 
 from .detector_data import SceneParts
 from .detector_scenes import LabelledScene, SceneConfig, SceneSampler
+from .training_state import AveragedState, learning_rate_at, to_images
 
 SIZES_PX = ((0.0, 56.0), (38.0, 125.0), (84.0, 1e6))
 """Sizes of the faces that each grid finds; where two overlap, both do."""
@@ -174,68 +173,26 @@ def _overlaps(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return iou, iou - (hull - union) / hull.clamp_min(1e-6)
 
 
-def learning_rate_at(step: int, config: DetectorTrainingConfig) -> float:
-    """Linear warm-up, then a cosine from the peak to a hundredth of it at the last step."""
-    if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / config.warmup_steps
-    share = (step - config.warmup_steps) / max(config.steps - config.warmup_steps, 1)
-    return config.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(share, 1.0))))
-
-
 @dataclass
-class TrainingState:
-    """What a snapshot holds: the run as it stands after `step` steps."""
+class DetectorState(AveragedState[SpotterNet]):
+    """A run's state, with the backgrounds that are drawn more often."""
 
-    step: int
-    """Steps done."""
-    network: SpotterNet
-    """The weights being trained."""
-    average: SpotterNet
-    """Their exponential moving average."""
-    optimizer: torch.optim.AdamW
-    """With its moments."""
     hard: list[int] = field(default_factory=list)
     """Indices of the backgrounds that fired when last looked at."""
 
-    def save(self, path: Path) -> None:
-        """Write a snapshot; a run killed in the middle leaves the one before."""
-        content = {
-            "step": self.step,
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "hard": self.hard,
-        }
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+    def content(self) -> dict[str, Any]:
+        """What a snapshot holds, by name."""
+        return super().content() | {"hard": self.hard}
 
-    def restore(self, path: Path) -> None:
-        """Take over a snapshot's weights, moments, step and hard backgrounds."""
-        content: dict[str, Any] = torch.load(path, weights_only=True)
-        self.step, self.hard = content["step"], content["hard"]
-        self.network.load_state_dict(content["network"])
-        self.average.load_state_dict(content["average"])
-        self.optimizer.load_state_dict(content["optimizer"])
+    def restore(self, content: dict[str, Any]) -> None:
+        """Take over everything that `content` gave in an earlier process."""
+        super().restore(content)
+        self.hard = content["hard"]
 
-
-def build_state(
-    config: DetectorTrainingConfig, network_options: dict[str, Any] | None = None, start_from: Path | None = None
-) -> TrainingState:
-    """A run's state before its first step, its weights and hard backgrounds another run's where one is given."""
-    torch.manual_seed(config.seed)
-    network, average = (SpotterNet(**network_options or {}).to(memory_format=torch.channels_last) for _ in range(2))
-    hard: list[int] = []
-    if start_from is not None:
-        before: dict[str, Any] = torch.load(start_from, weights_only=True)
-        network.load_state_dict(before["average"])
-        hard = before["hard"]
-    average.load_state_dict(network.state_dict())
-    optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
-    return TrainingState(0, network.train(), average.eval(), optimizer, hard)
+    def start_from(self, content: dict[str, Any]) -> None:
+        """Begin with the averaged weights and the hard backgrounds of another run's snapshot."""
+        super().start_from(content)
+        self.hard = content["hard"]
 
 
 def train_detector(
@@ -261,12 +218,8 @@ def train_detector(
     run_dir.mkdir(parents=True, exist_ok=True)
     (run_dir / "config.json").write_text(json.dumps(asdict(config), indent=2), encoding="utf-8")
     snapshot = run_dir / "snapshot.pt"
-    state = build_state(config, network_options, start_from)
-
-    # Resume.
-    if snapshot.exists():
-        state.restore(snapshot)
-        _logger.info("Resumed at step %d.", state.step)
+    state = DetectorState.begin(lambda: SpotterNet(**network_options or {}), config)
+    state.resume(snapshot, start_from)
 
     # Mine, draw, step, average, tick.
     mining_steps = {round(share * config.steps) for share in config.mining_shares}
@@ -278,7 +231,7 @@ def train_detector(
         batch = collate([sampler.draw(rng) for rng in _chances(state.step, config)])
         for name, value in _step(state, batch, config).items():
             sums[name] += float(value.detach())
-        _average(state.average, state.network, min(config.ema_decay, (1 + state.step) / (10 + state.step)))
+        state.update_average(config.ema_decay)
         state.step += 1
         if state.step % config.snapshot_steps == 0 or state.step == config.steps:
             _log(run_dir, state.step, sums, time.monotonic() - start, config)
@@ -306,37 +259,18 @@ def find_hard(network: SpotterNet, parts: SceneParts, config: DetectorTrainingCo
     for backdrop in parts.backgrounds:
         views = np.stack([random_view(backdrop, config.scenes.side_px, rng, zoom=config.scenes.zoom) for _ in range(3)])
         with torch.autocast("cpu", torch.bfloat16, enabled=config.is_autocast):
-            scores.append(float(network(to_input(torch.from_numpy(views))).score_logits.max().sigmoid()))
+            scores.append(float(network(to_images(torch.from_numpy(views))).score_logits.max().sigmoid()))
     order = np.argsort(scores)[::-1][: max(round(share * len(scores)), 1)]
     _logger.info("Face-free backgrounds score %.2f at worst, %.2f in the median.", max(scores), np.median(scores))
     return [int(i) for i in order]
 
 
-def _step(state: TrainingState, batch: Batch, config: DetectorTrainingConfig) -> dict[str, Tensor]:
-    for group in state.optimizer.param_groups:
-        group["lr"] = learning_rate_at(state.step, config)
+def _step(state: DetectorState, batch: Batch, config: DetectorTrainingConfig) -> dict[str, Tensor]:
     with torch.autocast("cpu", torch.bfloat16, enabled=config.is_autocast):
-        output = state.network(to_input(batch.pictures))
+        output = state.network(to_images(batch.pictures))
     losses = detector_losses(output, batch, config)
-    state.optimizer.zero_grad(set_to_none=True)
-    losses["total"].backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(state.network.parameters(), 5.0)
-    state.optimizer.step()
+    state.descend(losses["total"], learning_rate_at(state.step, config), max_norm=5.0)
     return losses
-
-
-def to_input(pictures: Tensor) -> Tensor:
-    """NxHxWx3 uint8 RGB to N3HW float32 in [-1, 1], channels last."""
-    return pictures.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
-
-
-@torch.no_grad()
-def _average(average: SpotterNet, network: SpotterNet, decay: float) -> None:
-    for kept, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-        if kept.is_floating_point():
-            kept.lerp_(new, 1 - decay)
-        else:
-            kept.copy_(new)
 
 
 def _log(run_dir: Path, step: int, sums: dict[str, float], secs: float, config: DetectorTrainingConfig) -> None:

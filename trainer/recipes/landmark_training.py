@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -25,6 +23,7 @@ from alignment.points import MESH, NUM_LANDMARKS
 
 from .landmark_data import LabelledFace
 from .landmark_regions import Batch, RegionBatches, RegionConfig
+from .training_state import AveragedState, learning_rate_at, to_images
 
 _GROUP_WEIGHTS = {"outline": 0.7, "brow": 1.0, "eye": 1.5, "iris": 1.5, "nose": 1.2, "lips": 1.2}
 _NOSE_TIP = MESH["nose"].start + 6
@@ -175,72 +174,6 @@ def _point_weights() -> Tensor:
     return weights / weights.mean()
 
 
-def learning_rate_at(step: int, config: LandmarkTrainingConfig) -> float:
-    """Linear warm-up, then a cosine from the peak to a hundredth of it at the last step."""
-    if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / config.warmup_steps
-    share = (step - config.warmup_steps) / max(config.steps - config.warmup_steps, 1)
-    return config.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(share, 1.0))))
-
-
-@dataclass
-class TrainingState:
-    """What a snapshot holds: the run as it stands after `step` steps."""
-
-    step: int
-    """Steps done."""
-    network: LandmarkNet
-    """The weights being trained."""
-    average: LandmarkNet
-    """Their exponential moving average."""
-    optimizer: torch.optim.AdamW
-    """With its moments."""
-
-    def save(self, path: Path) -> None:
-        """Write a snapshot; a run killed in the middle leaves the one before."""
-        content = {
-            "step": self.step,
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-
-    def start_from(self, path: Path) -> None:
-        """Begin with the averaged weights of another run's snapshot; step and moments stay those of a new run."""
-        weights = averaged_weights(path)
-        self.network.load_state_dict(weights)
-        self.average.load_state_dict(weights)
-
-    def restore(self, path: Path) -> None:
-        """Take over a snapshot's weights, moments and step."""
-        content: dict[str, Any] = torch.load(path, weights_only=True)
-        self.step = content["step"]
-        self.network.load_state_dict(content["network"])
-        self.average.load_state_dict(content["average"])
-        self.optimizer.load_state_dict(content["optimizer"])
-
-
-def averaged_weights(path: Path) -> dict[str, Tensor]:
-    """The averaged network's weights in a snapshot."""
-    content: dict[str, Any] = torch.load(path, weights_only=True)
-    return dict(content["average"])
-
-
-def build_state(config: LandmarkTrainingConfig, network_options: dict[str, Any] | None = None) -> TrainingState:
-    """A run's state before its first step."""
-    torch.manual_seed(config.seed)
-    network, average = (LandmarkNet(**network_options or {}).to(memory_format=torch.channels_last) for _ in range(2))
-    average.load_state_dict(network.state_dict())
-    optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
-    return TrainingState(0, network.train(), average.eval(), optimizer)
-
-
 def train_landmarks(
     faces: Sequence[LabelledFace],
     run_dir: Path,
@@ -264,15 +197,8 @@ def train_landmarks(
     run_dir.mkdir(parents=True, exist_ok=True)
     (run_dir / "config.json").write_text(json.dumps(asdict(config), indent=2), encoding="utf-8")
     snapshot = run_dir / "snapshot.pt"
-    state = build_state(config, network_options)
-
-    # Resume.
-    if snapshot.exists():
-        state.restore(snapshot)
-        _logger.info("Resumed at step %d.", state.step)
-    elif start_from is not None:
-        state.start_from(start_from)
-        _logger.info("Started from the weights in '%s'.", start_from)
+    state = AveragedState.begin(lambda: LandmarkNet(**network_options or {}), config)
+    state.resume(snapshot, start_from)
 
     # Fetch, step, average, tick.
     batches = RegionBatches(
@@ -287,7 +213,7 @@ def train_landmarks(
     for batch in DataLoader(batches, batch_size=None):
         for name, value in _step(state, batch, config).items():
             sums[name] += float(value.detach())
-        _average(state.average, state.network, min(config.ema_decay, (1 + state.step) / (10 + state.step)))
+        state.update_average(config.ema_decay)
         state.step += 1
         if state.step % config.snapshot_steps == 0 or state.step == config.steps:
             _log(run_dir, state.step, sums, time.monotonic() - start, config)
@@ -296,32 +222,13 @@ def train_landmarks(
     return state.average
 
 
-def _step(state: TrainingState, batch: Batch, config: LandmarkTrainingConfig) -> dict[str, Tensor]:
-    for group in state.optimizer.param_groups:
-        group["lr"] = learning_rate_at(state.step, config)
-    regions = to_regions(batch.regions)
+def _step(state: AveragedState[LandmarkNet], batch: Batch, config: LandmarkTrainingConfig) -> dict[str, Tensor]:
+    regions = to_images(batch.regions)
     with torch.autocast("cpu", torch.bfloat16, enabled=config.is_autocast):
         output = state.network(regions)
     losses = landmark_losses(output, batch, config.loss, min(state.step / max(config.steady_ramp_steps, 1), 1.0))
-    state.optimizer.zero_grad(set_to_none=True)
-    losses["total"].backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(state.network.parameters(), 1.0)
-    state.optimizer.step()
+    state.descend(losses["total"], learning_rate_at(state.step, config), max_norm=1.0)
     return losses
-
-
-def to_regions(pictures: Tensor) -> Tensor:
-    """NxSxSx3 uint8 RGB to N3SS float32 in [-1, 1], channels last."""
-    return pictures.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
-
-
-@torch.no_grad()
-def _average(average: LandmarkNet, network: LandmarkNet, decay: float) -> None:
-    for kept, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-        if kept.is_floating_point():
-            kept.lerp_(new, 1 - decay)
-        else:
-            kept.copy_(new)
 
 
 def _log(run_dir: Path, step: int, sums: dict[str, float], secs: float, config: LandmarkTrainingConfig) -> None:

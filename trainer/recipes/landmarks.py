@@ -23,7 +23,8 @@ from trainer.errors import TrainingDataError
 
 from .landmark_data import LabelledFace, load_faces, split_faces
 from .landmark_evaluation import evaluate_landmarks, evaluate_presence
-from .landmark_training import LandmarkTrainingConfig, averaged_weights, train_landmarks
+from .landmark_training import LandmarkTrainingConfig, train_landmarks
+from .training_state import read_snapshot
 
 _DEFAULTS = LandmarkTrainingConfig()
 _WEIGHTS_NAME = "landmarks.safetensors"
@@ -115,7 +116,7 @@ def main(
         raise click.ClickException(str(error)) from error
     network = train_landmarks(training, run_dir, config, start_from=start_from)
     if start_from is not None:
-        mix_weights(network, averaged_weights(start_from), keep_share)
+        mix_weights(network, read_snapshot(start_from)["average"], keep_share)
     export_weights(network, run_dir / _WEIGHTS_NAME)
     whole = load_faces(data, names={face.name for face in held}, is_shrunk=False)
     measure(run_dir, whole, presence_regions)

@@ -27,6 +27,7 @@ from .parser_data import Heads, find_heads, load_heads, split_heads, without_lik
 from .parser_occluders import OccluderPainter
 from .parser_training import ParserTrainingConfig, build_state, train_parser
 from .parser_views import SceneMaterial
+from .training_state import read_snapshot
 
 _DEFAULTS = ParserTrainingConfig()
 WEIGHTS_NAME = "parser.safetensors"
@@ -121,7 +122,7 @@ def main(
         training, held = read_heads(data, run_dir / "cache", hold_portraits, hold_faces)
         if only_measure:
             state = build_state(config)
-            state.restore(run_dir / "snapshot.pt")
+            state.restore(read_snapshot(run_dir / "snapshot.pt"))
             network = state.average
         else:
             material = gather_material(training, held, run_dir / "cache", drawings, occluders, seed)

@@ -23,7 +23,7 @@ from faceseg.part_net import PartNet
 
 from .parser_losses import LossWeights, part_losses, predict
 from .parser_views import SceneMaterial, ViewConfig, ViewPair, ViewPairs
-from .training_state import AveragedState, cosine_learning_rate
+from .training_state import AveragedState, learning_rate_at, to_images
 
 _logger = logging.getLogger(__name__)
 
@@ -58,11 +58,7 @@ class ParserTrainingConfig:
 
 def build_state(config: ParserTrainingConfig, network_options: dict[str, Any] | None = None) -> AveragedState[PartNet]:
     """A run's state before its first step."""
-    torch.manual_seed(config.seed)
-    network, average = (PartNet(**network_options or {}).to(memory_format=torch.channels_last) for _ in range(2))
-    average.load_state_dict(network.state_dict())
-    optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
-    return AveragedState(0, network.train(), average.eval(), optimizer)
+    return AveragedState.begin(lambda: PartNet(**network_options or {}), config)
 
 
 def train_parser(
@@ -92,13 +88,7 @@ def train_parser(
     (run_dir / "config.json").write_text(json.dumps(asdict(config), indent=2), encoding="utf-8")
     snapshot = run_dir / "snapshot.pt"
     state = build_state(config, network_options)
-
-    # Resume.
-    if snapshot.exists():
-        state.restore(snapshot)
-        _logger.info("Resumed at step %d.", state.step)
-    elif start_from is not None:
-        state.start_from(start_from)
+    state.resume(snapshot, start_from)
 
     # Fetch, step, average, tick.
     pairs = ViewPairs(
@@ -122,10 +112,6 @@ def train_parser(
 def _step(
     state: AveragedState[PartNet], pair: ViewPair, config: ParserTrainingConfig, teacher: FaceParser | None
 ) -> dict[str, Tensor]:
-    for group in state.optimizer.param_groups:
-        group["lr"] = cosine_learning_rate(
-            state.step, peak=config.learning_rate, warmup_steps=config.warmup_steps, steps=config.steps
-        )
     images = to_images(pair.pictures)
     with torch.autocast("cpu", torch.bfloat16, enabled=config.is_autocast):
         logits = state.network.half_size_logits(images)
@@ -133,10 +119,7 @@ def _step(
     prediction = predict(logits.contiguous(), pair.labels, (int(phase[0]), int(phase[1])))
     opinion = None if teacher is None else _opinion(teacher, images, logits)
     losses = part_losses(prediction, pair.between, config.loss, opinion)
-    state.optimizer.zero_grad(set_to_none=True)
-    losses["total"].backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(state.network.parameters(), 2.0)
-    state.optimizer.step()
+    state.descend(losses["total"], learning_rate_at(state.step, config), max_norm=2.0)
     return losses
 
 
@@ -144,11 +127,6 @@ def _step(
 def _opinion(teacher: FaceParser, images: Tensor, logits: Tensor) -> Tensor:
     probabilities: Tensor = teacher(images.contiguous())
     return F.interpolate(probabilities, logits.shape[-2:], mode="area")
-
-
-def to_images(pictures: Tensor) -> Tensor:
-    """NxSxSx3 uint8 RGB to N3SS float32 in [-1, 1], channels last."""
-    return pictures.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
 
 
 def _log(run_dir: Path, step: int, means: dict[str, float], secs: float, config: ParserTrainingConfig) -> None:
