@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .landmark_net import ConvNormAct, ResidualBlock
+from .conv_blocks import ConvNormAct, FoldableNet, ResidualBlock
 
 STRIDES = (8, 16, 32)
 """Pixels between the cells of each grid; a picture's sides are multiples of the last."""
@@ -31,7 +31,7 @@ class SpotterOutput(NamedTuple):
     """NxCx5x2 float32 (x, y): the eye left in the picture, the other, the nose's tip, the mouth's corners likewise."""
 
 
-class SpotterNet(nn.Module):
+class SpotterNet(FoldableNet):
     """Residual encoder, features joined from coarse to fine, one small head per grid."""
 
     def __init__(
@@ -74,18 +74,6 @@ class SpotterNet(nn.Module):
             joined = lateral if joined is None else F.interpolate(joined, scale_factor=2.0, mode="nearest") + lateral
             grids.append(self.heads[i](self.joins[i](joined)).float())
         return _decode(grids[::-1])
-
-    def fold_norms(self) -> SpotterNet:
-        """Fold every batch norm into the convolution before it, in place; for inference only.
-
-        Returns:
-            The network itself, in eval mode, with the same outputs and fewer operations.
-        """
-        self.eval()
-        for module in self.modules():
-            if isinstance(module, ConvNormAct):
-                module.fold()
-        return self
 
 
 def cell_centres(height: int, width: int) -> tuple[Tensor, Tensor]:
