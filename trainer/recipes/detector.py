@@ -8,14 +8,10 @@ package: copy them when the figures are good.
 from __future__ import annotations
 
 import copy
-import logging
 import math
 from pathlib import Path
 
 import click
-import cv2
-import torch
-from safetensors.torch import save
 
 from alignment.spotter_net import SpotterNet
 from trainer.errors import TrainingDataError
@@ -23,45 +19,38 @@ from trainer.errors import TrainingDataError
 from .detector_data import load_held_parts, load_training_parts
 from .detector_evaluation import build_rivals, evaluate_detectors
 from .detector_training import DetectorTrainingConfig, train_detector
+from .recipe_options import (
+    FILE,
+    PROVENANCE,
+    begin,
+    data_argument,
+    run_option,
+    schedule_options,
+    threads_option,
+    write_folded,
+)
 
 _DEFAULTS = DetectorTrainingConfig()
 WEIGHTS_NAME = "detector.safetensors"
 _SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _PROVENANCE = {
     "network": "spotter_net",
     "recipe": "python -m trainer.recipes.detector train",
-    "data": "faker-js/assets-person-portrait (CC0-1.0); SelfishGene/SFHQ-T2I-dataset (MIT)",
-    "licence": "MIT",
+    **PROVENANCE,
 }
 
 
 @click.group()
-@click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="CPU threads.")
+@threads_option
 def main(threads: int) -> None:
     """Train and measure the built-in face detector."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.set_num_threads(threads)
-    cv2.setNumThreads(threads)
+    begin(threads)
 
 
 @main.command()
-@click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    "run_dir",
-    required=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Run folder: snapshots, log and weights.",
-)
-@click.option(
-    "--steps",
-    default=_DEFAULTS.steps,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Optimizer steps; the learning rate's schedule ends with the last.",
-)
+@data_argument
+@run_option(": snapshots, log and weights")
+@schedule_options(_DEFAULTS, "scenes")
 @click.option(
     "--batch-size", default=_DEFAULTS.batch_size, show_default=True, type=click.IntRange(2), help="Scenes per step."
 )
@@ -72,7 +61,6 @@ def main(threads: int) -> None:
     type=click.FloatRange(0, min_open=True),
     help="Its peak.",
 )
-@click.option("--seed", default=_DEFAULTS.seed, show_default=True, help="Of the first weights and the scenes drawn.")
 @click.option(
     "--thresholds",
     default=(0.5, 0.5, 0.5),
@@ -81,7 +69,7 @@ def main(threads: int) -> None:
     help="Scores from which each grid, the finest first, is believed; exported scores are shifted so that they become "
     "0.5.",
 )
-@click.option("--start-from", type=_FILE, help="Snapshot of another run to take the first weights from.")
+@click.option("--start-from", type=FILE, help="Snapshot of another run to take the first weights from.")
 def train(
     data: Path,
     run_dir: Path,
@@ -103,18 +91,11 @@ def train(
 
 
 @main.command()
-@click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    "run_dir",
-    required=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Run folder with detector.safetensors; figures.json and figures.md are written there.",
-)
-@click.option("--yunet", type=_FILE, help="Weights of YuNet, to compare with; without them clips have no reference.")
-@click.option("--blazeface", type=_FILE, help="Weights of BlazeFace, to compare with.")
-@click.option("--clip", "clips", type=_FILE, multiple=True, help="Video to look for faces in; may be repeated.")
+@data_argument
+@run_option(" with detector.safetensors; figures.json and figures.md are written there")
+@click.option("--yunet", type=FILE, help="Weights of YuNet, to compare with; without them clips have no reference.")
+@click.option("--blazeface", type=FILE, help="Weights of BlazeFace, to compare with.")
+@click.option("--clip", "clips", type=FILE, multiple=True, help="Video to look for faces in; may be repeated.")
 @click.option(
     "--trials", default=150, show_default=True, type=click.IntRange(1), help="Pictures of two faces in each series."
 )
@@ -142,10 +123,7 @@ def export_weights(network: SpotterNet, path: Path, thresholds: tuple[float, flo
     folded = copy.deepcopy(network).fold_norms()
     for head, threshold in zip(folded.heads, thresholds, strict=True):
         head.bias.data[0] -= math.log(threshold / (1 - threshold))  # type: ignore[operator, union-attr, index]
-    tensors = {name: tensor.half().contiguous() for name, tensor in folded.state_dict().items()}
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(save(tensors, metadata=_PROVENANCE))
-    partial.replace(path)
+    write_folded(folded, path, _PROVENANCE)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from typing import Any
 import click
 import cv2
 import numpy as np
-import torch
 
 from alignment.landmarks import BUILT_IN_WEIGHTS, load_landmark_predictor
 from alignment.yunet import YunetDetector
@@ -25,6 +24,7 @@ from .landmark_data import LabelledFace, Picture, load_faces, split_faces
 from .landmark_evaluation import evaluate_landmarks, evaluate_presence
 from .landmark_faceless import faceless_picture
 from .landmark_vanishing import evaluate_vanishing
+from .recipe_options import FILE, begin, data_argument
 
 _ASTRONAUT_BOX = (183.5, 53.1, 274.9, 181.8)
 _UNREST_EVERY = 3
@@ -33,7 +33,7 @@ _logger = logging.getLogger(__name__)
 
 
 @click.command()
-@click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@data_argument
 @click.option(
     "-o",
     "--output",
@@ -45,19 +45,19 @@ _logger = logging.getLogger(__name__)
     "--weights",
     default=BUILT_IN_WEIGHTS,
     show_default="the built-in ones",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     help="Weights to measure.",
 )
 @click.option(
     "--clip",
     "clips",
     multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     help="Video of one scene with a face; several times for several.",
 )
 @click.option(
     "--yunet",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     help="ONNX file of YuNet, to compare with on the clips; otherwise the user's cache or a download.",
 )
 @click.option(
@@ -67,9 +67,7 @@ def main(
     data: Path, output: Path, weights: Path, clips: tuple[Path, ...], yunet: Path | None, presence_regions: int
 ) -> None:
     """Measure landmark weights on the held-out faces of DATA and on clips."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
+    begin(threads=1)
     predictor = load_landmark_predictor(weights)
     _, small = split_faces(load_faces(data), 20, 100)
     whole = load_faces(data, names={face.name for face in small}, is_shrunk=False)

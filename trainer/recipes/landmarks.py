@@ -6,15 +6,12 @@ RUN_DIR it goes on where it stopped. It does not put the weights into the packag
 
 from __future__ import annotations
 
-import copy
 import json
 import logging
 from pathlib import Path
 
 import click
-import cv2
 import torch
-from safetensors.torch import save
 
 from alignment.detectors import build_detector
 from alignment.landmark_net import ROI_SIZE_PX, LandmarkNet
@@ -24,6 +21,17 @@ from trainer.errors import TrainingDataError
 from .landmark_data import LabelledFace, load_faces, split_faces
 from .landmark_evaluation import evaluate_landmarks, evaluate_presence
 from .landmark_training import LandmarkTrainingConfig, train_landmarks
+from .recipe_options import (
+    FILE,
+    PROVENANCE,
+    begin,
+    data_argument,
+    hold_options,
+    run_option,
+    schedule_options,
+    threads_option,
+    write_folded,
+)
 from .training_state import read_snapshot
 
 _DEFAULTS = LandmarkTrainingConfig()
@@ -32,30 +40,16 @@ _PROVENANCE = {
     "network": "landmark_net",
     "roi_size_px": str(ROI_SIZE_PX),
     "recipe": "python -m trainer.recipes.landmarks",
-    "data": "faker-js/assets-person-portrait (CC0-1.0); SelfishGene/SFHQ-T2I-dataset (MIT)",
-    "licence": "MIT",
+    **PROVENANCE,
 }
 
 _logger = logging.getLogger(__name__)
 
 
 @click.command()
-@click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    "run_dir",
-    required=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Run folder: snapshots, log, weights and figures.",
-)
-@click.option(
-    "--steps",
-    default=_DEFAULTS.steps,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Optimizer steps; the learning rate's schedule ends with the last.",
-)
+@data_argument
+@run_option(": snapshots, log, weights and figures")
+@schedule_options(_DEFAULTS, "regions")
 @click.option(
     "--batch-size", default=_DEFAULTS.batch_size, show_default=True, type=click.IntRange(2), help="Regions per step."
 )
@@ -64,7 +58,7 @@ _logger = logging.getLogger(__name__)
 )
 @click.option(
     "--start-from",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     help="snapshot.pt of another run: a new run begins with its averaged weights.",
 )
 @click.option(
@@ -74,14 +68,8 @@ _logger = logging.getLogger(__name__)
     type=click.FloatRange(0.0, 1.0),
     help="With --start-from: export a mean of the weights begun with, by this share, and the trained ones.",
 )
-@click.option("--seed", default=_DEFAULTS.seed, show_default=True, help="Of the first weights and the regions drawn.")
-@click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="CPU threads.")
-@click.option(
-    "--hold-portraits", default=20, show_default=True, type=click.IntRange(1), help="Portraits held out of training."
-)
-@click.option(
-    "--hold-faces", default=100, show_default=True, type=click.IntRange(0), help="Faces held out of training."
-)
+@threads_option
+@hold_options
 @click.option(
     "--presence-regions",
     default=2000,
@@ -104,9 +92,7 @@ def main(
     presence_regions: int,
 ) -> None:
     """Train the built-in landmark network on DATA, a folder that holds portraits/ and faces/ with their labels."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.set_num_threads(threads)
-    cv2.setNumThreads(threads)
+    begin(threads)
     if keep_share > 0 and start_from is None:
         raise click.UsageError(f"--keep-share {keep_share:g} needs --start-from: it names the weights to keep.")
     config = LandmarkTrainingConfig(steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed)
@@ -137,11 +123,7 @@ def mix_weights(network: LandmarkNet, others: dict[str, torch.Tensor], share: fl
 
 def export_weights(network: LandmarkNet, path: Path) -> None:
     """Write a network as float16 with folded norms, the form `load_landmark_predictor` reads."""
-    folded = copy.deepcopy(network).fold_norms()
-    tensors = {name: tensor.half().contiguous() for name, tensor in folded.state_dict().items()}
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(save(tensors, metadata=_PROVENANCE))
-    partial.replace(path)
+    write_folded(network, path, _PROVENANCE)
 
 
 def measure(run_dir: Path, held: list[LabelledFace], presence_regions: int) -> None:

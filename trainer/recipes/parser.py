@@ -6,17 +6,13 @@ RUN_DIR it goes on where it stopped. It does not put the weights into the packag
 
 from __future__ import annotations
 
-import copy
 import json
 import logging
 from pathlib import Path
 
 import click
-import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
-from safetensors.torch import save
 
 from faceseg.errors import FaceSegError
 from faceseg.parser import load_face_parser
@@ -27,6 +23,17 @@ from .parser_data import Heads, find_heads, load_heads, split_heads, without_lik
 from .parser_occluders import OccluderPainter
 from .parser_training import ParserTrainingConfig, build_state, train_parser
 from .parser_views import SceneMaterial
+from .recipe_options import (
+    FILE,
+    PROVENANCE,
+    begin,
+    data_argument,
+    hold_options,
+    run_option,
+    schedule_options,
+    threads_option,
+    write_folded,
+)
 from .training_state import read_snapshot
 
 _DEFAULTS = ParserTrainingConfig()
@@ -36,43 +43,28 @@ _PROVENANCE = {
     "network": "part_net",
     "crop_size_px": str(CROP_SIZE_PX),
     "recipe": "python -m trainer.recipes.parser",
-    "data": "faker-js/assets-person-portrait (CC0-1.0); SelfishGene/SFHQ-T2I-dataset (MIT)",
-    "licence": "MIT",
+    **PROVENANCE,
 }
 
 _logger = logging.getLogger(__name__)
 
 
 @click.command()
-@click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    "run_dir",
-    required=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Run folder: cached heads, snapshots, log, weights and figures.",
-)
-@click.option(
-    "--steps",
-    default=_DEFAULTS.steps,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Optimizer steps; the learning rate's schedule ends with the last.",
-)
+@data_argument
+@run_option(": cached heads, snapshots, log, weights and figures")
+@schedule_options(_DEFAULTS, "scenes")
 @click.option(
     "--scenes", default=_DEFAULTS.num_scenes, show_default=True, type=click.IntRange(1), help="Scenes per step."
 )
-@click.option("--seed", default=_DEFAULTS.seed, show_default=True, help="Of the first weights and the scenes drawn.")
-@click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="CPU threads.")
+@threads_option
 @click.option(
     "--teacher",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     help="BiSeNet weights (79999_iter.pth) whose probabilities are learnt too.",
 )
 @click.option(
     "--start-from",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FILE,
     help="Another run's snapshot.pt to begin with, e.g. to distil a teacher further.",
 )
 @click.option(
@@ -85,12 +77,7 @@ _logger = logging.getLogger(__name__)
 @click.option(
     "--occluders", default=800, show_default=True, type=click.IntRange(1), help="Different things before the faces."
 )
-@click.option(
-    "--hold-portraits", default=20, show_default=True, type=click.IntRange(1), help="Portraits held out of training."
-)
-@click.option(
-    "--hold-faces", default=100, show_default=True, type=click.IntRange(0), help="Faces held out of training."
-)
+@hold_options
 @click.option(
     "--clips",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -114,9 +101,7 @@ def main(
     only_measure: bool,
 ) -> None:
     """Train the built-in face parser on DATA, a folder that holds portraits/ and faces/ with their labels."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.set_num_threads(threads)
-    cv2.setNumThreads(threads)
+    begin(threads)
     config = ParserTrainingConfig(steps=steps, num_scenes=scenes, seed=seed)
     try:
         training, held = read_heads(data, run_dir / "cache", hold_portraits, hold_faces)
@@ -163,11 +148,7 @@ def paint_occluders(heads: Heads, indices: npt.NDArray[np.int64], count: int, se
 
 def export_weights(network: PartNet, path: Path) -> None:
     """Write a network as float16 with folded norms, the form `load_face_parser` reads."""
-    folded = copy.deepcopy(network).fold_norms()
-    tensors = {name: tensor.half().contiguous() for name, tensor in folded.state_dict().items()}
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(save(tensors, metadata=_PROVENANCE))
-    partial.replace(path)
+    write_folded(network, path, _PROVENANCE)
 
 
 def measure(run_dir: Path, held: Heads, clips: Path | None) -> None:
