@@ -7,6 +7,7 @@ import os
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from alignment.detectors import build_detector
 from alignment.identity import FaceEmbedder, SFaceEmbedder
@@ -146,11 +147,8 @@ class Studio:
             styles=[self.styles[name].sha256 for name in self.style_names],
             engines=[[engine.name, str(engine.device), engine.precision] for engine in self.engines.values()],
             detector=None if self.settings.aligned else self.finder.detector.name,
-            detector_weights=_sha256_or_none(DETECTOR_WEIGHTS),
-            landmarks=_sha256_or_none(BUILT_IN_WEIGHTS),
             mask=self.mask_name,
-            parser_weights=self._parser_sha256(),
-            people=[] if self.settings.aligned else [sha256_of(Path(path)) for path in self.settings.face_like],
+            **self._hashes,
             output=os.fsencode(output).hex(),
         )
 
@@ -185,13 +183,19 @@ class Studio:
             )
         return self._masks_of[group]
 
-    def _parser_sha256(self) -> str | None:
-        """Hash of the parser's weights where masks come from it."""
+    @cached_property
+    def _hashes(self) -> dict[str, Any]:
+        """Hashes of the files besides the styles that decide what is found and shown, read once for all inputs."""
         from faceseg.parser import find_weights
 
-        if self.mask_name != "parser":
-            return None
-        return sha256_of(find_weights(_path(self.settings.parser_weights)))
+        people = [] if self.settings.aligned else self.settings.face_like
+        is_parsed = self.mask_name == "parser"
+        return {
+            "detector_weights": _sha256_or_none(DETECTOR_WEIGHTS),
+            "landmarks": _sha256_or_none(BUILT_IN_WEIGHTS),
+            "parser_weights": sha256_of(find_weights(_path(self.settings.parser_weights))) if is_parsed else None,
+            "people": [sha256_of(Path(path)) for path in people],
+        }
 
     @property
     def mask_name(self) -> str:
@@ -242,4 +246,4 @@ class Studio:
                 f'the style "{self.style.name}" has a full head and takes pictures of {size_px}x{size_px} only, so it '
                 "cannot restyle whole frames; choose another --style, or --scope head."
             )
-        return WholeFrame(self.engine)
+        return WholeFrame(self.engine, keeps_colours=self.stylist.keeps_colours)
