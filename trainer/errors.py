@@ -27,3 +27,7 @@ class DivergenceError(TrainerError):
 
 class OutOfMemoryError(TrainerError):
     """A step did not fit into memory; the message says which settings would."""
+
+
+class OutOfSpaceError(TrainerError):
+    """The disk that holds the run is full; the message says what is still whole."""
