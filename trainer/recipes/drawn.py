@@ -16,7 +16,7 @@ import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import click
 import cv2
@@ -49,7 +49,22 @@ def stylise(generator: Generator, pictures: list[Picture]) -> list[Picture]:
         return [to_pictures(generator(to_tensor(picture[None])).image)[0] for picture in pictures]
 
 
-def write_sheet(generator: Generator, pairs: PairSet, path: Path, count: int = 18) -> None:
+class JudgedPairs(Protocol):
+    """Photographs with their drawn truth: a `PairSet`, or folders of pictures (`unpaired`)."""
+
+    keys: list[str]
+    """`SPLIT-NAME` of each pair."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ...
+
+    def plain(self, index: int) -> tuple[Picture, Picture]:
+        """(photograph, drawing) of one pair, HxWx3 uint8 RGB."""
+        ...
+
+
+def write_sheet(generator: Generator, pairs: JudgedPairs, path: Path, count: int = 18) -> None:
     """Save a PNG sheet of held-out faces, each as photograph | output | target from top to bottom."""
     chosen = np.linspace(0, len(pairs) - 1, min(count, len(pairs))).astype(int)
     cut = [pairs.plain(int(i)) for i in chosen]
@@ -61,7 +76,7 @@ def write_sheet(generator: Generator, pairs: PairSet, path: Path, count: int = 1
     cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
 
 
-def score(generator: Generator, pairs: PairSet) -> dict[str, float]:
+def score(generator: Generator, pairs: JudgedPairs) -> dict[str, float]:
     """Mean SSIM and L1 (values in [0, 1]) of outputs and of untouched inputs against the drawn targets, per split."""
     rows: dict[str, list[tuple[float, float, float, float]]] = {}
     for index, key in enumerate(pairs.keys):

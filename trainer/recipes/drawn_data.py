@@ -34,7 +34,8 @@ SCALE = 2
 """The drawing is made this many times larger and shrunk, for clean edges."""
 HELD_OUT = {"portraits": 16, "faces": 100}
 """How many pictures of each split the style is judged on."""
-_RUN_LENGTHS = {"portraits": 1, "faces": 10}  # neighbours by name come from one sheet and can show one person
+RUN_LENGTHS = {"portraits": 1, "faces": 10}
+"""Pictures that stay on one side of every split: neighbours by name come from one sheet and can show one person."""
 _SPARE = 1.15  # held out above HELD_OUT, because some faces turn out to have bad labels
 
 REGIONS: dict[str, tuple[int, ...]] = {
@@ -118,7 +119,7 @@ def split_faces(faces: list[Face]) -> tuple[list[Face], list[Face]]:
     held_out: list[Face] = []
     for split, count in HELD_OUT.items():
         own = [face for face in faces if face.split == split]
-        run = _RUN_LENGTHS[split]
+        run = RUN_LENGTHS[split]
         starts = np.linspace(0, max(len(own) - run, 0), round(count * _SPARE / run)).astype(int)
         held_out += [own[i] for i in sorted({i for start in starts for i in range(start, min(start + run, len(own)))})]
     keys = {face.key for face in held_out}
