@@ -16,7 +16,7 @@ class DomainBatch:
     real: Tensor
     """N3HW float32 in [-1, 1]."""
     blurred: Tensor | None = None
-    """N3HW: edge-blurred pictures of this domain, shown to the discriminators as fakes; with blur_negatives only."""
+    """N3HW: `real` with its edges blurred, shown to the discriminators as fakes; with blur_negatives only."""
     face: Tensor | None = None
     """N1HW float32 in [0, 1]: share of each pixel of `real` that is face; with masks only."""
     core: Tensor | None = None
