@@ -67,7 +67,7 @@ class SectionedCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write one list of options per heading."""
-        rows: dict[str, list[tuple[str, str]]] = {"Options": []} | {heading: [] for heading in HEADINGS.values()}
+        rows: dict[str, list[tuple[str, str]]] = {heading: [] for heading in ("Options", *HEADINGS.values())}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
             if record is not None:

@@ -1,4 +1,4 @@
-"""Named starting points for `train --preset`; every value can still be changed by a file or a flag. Imports no torch."""
+"""Named starting points for `train --preset`; a file or a flag still changes every value. Imports no torch."""
 
 from __future__ import annotations
 
