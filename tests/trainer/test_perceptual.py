@@ -66,7 +66,7 @@ def test_descending_makes_another_face_more_like_the_photograph(features: Parser
     real, fake = face(), with_another_face().requires_grad_()
     before = perceptual_loss(features, real, fake)
     (gradient,) = torch.autograd.grad(before, fake)
-    after = perceptual_loss(features, real, (fake - 0.03 * gradient.sign()).detach())
+    after = perceptual_loss(features, real, (fake - 0.004 * gradient.sign()).detach())
     assert float(after) < float(before.detach())
 
 
