@@ -58,6 +58,11 @@ class DataConfig:
     pairs: str | None = _choice(
         None, "Folder with A/ and B/, pictures of equal names: pairs for a supervised warm start.", metavar="DIR"
     )
+    template: str = _choice(
+        "head",
+        "Crop template that A's pictures were cut with; `convert` cuts faces for the style alike.",
+        choices=("head", "tight"),
+    )
     workers: int = _choice(2, "Processes that read pictures; 0 reads in the training process.", low=0, high=64)
 
 
@@ -135,7 +140,7 @@ class ObjectiveConfig:
     mask_cam_input: bool = _choice(False, "The discriminators' CAM classifiers look at the face alone.")
     mask_cam_features: bool = _choice(False, "The same by masking the features that they read.")
     hard_mask: bool = _choice(False, "Face masks with a hard edge.")
-    keep_eyewear_mouth: bool = _choice(False, "Glasses and the inside of the mouth count as background: they stay.")
+    keep_eyewear_mouth: bool = _choice(False, "The rim of glasses and the inside of the mouth count as background: they stay.")
     parser_weights: str | None = _choice(
         None, "Weights of the face parser; default: the built-in one, or BiSeNet where it is.", metavar="FILE"
     )
