@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 import signal
+import threading
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +77,7 @@ class TrainingData:
         a, b = find_domains(root, check)
         pairs = find_pairs(config, check)
         _warn_of(self.unreadable)
+        _tell_of_small([*a, *b], config.networks.image_size_px)
         self._cache_dir, self._is_prepared = cache_dir, not config.needs_masks
         order = SampleOrder(config.run.seed, config.optimizer.batch_size, rank, world_size)
         self._reader = BatchReader(
@@ -141,7 +145,7 @@ class TrainingData:
             del ahead  # its reading processes end with it
 
     def _loader(self, numbers: range) -> DataLoader[Batch | TrainingDataError]:
-        workers = min(self.config.data.workers, len(numbers))
+        workers = min(self.config.data.workers, len(numbers), _num_cpus())
         options: dict[str, Any] = {}
         if workers:
             options = {"multiprocessing_context": _context(), "worker_init_fn": _start_worker, "prefetch_factor": 2}
@@ -151,6 +155,7 @@ class TrainingData:
             sampler=numbers,
             num_workers=workers,
             collate_fn=_as_it_is,
+            pin_memory=self.config.run.device != "cpu" and torch.cuda.is_available(),
             generator=torch.Generator(),  # else it would take a number from the training's own generator
             **options,
         )
@@ -160,13 +165,35 @@ def _context() -> Any:
     """A clean parent for the reading processes: this one may have threads, which a fork would not survive."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
+    from multiprocessing import forkserver  # not everywhere
+
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["trainer.batch_reader"])
+    with _deaf_to_interrupts():
+        forkserver.ensure_running()
     return context
 
 
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Let processes that start now inherit deafness to Ctrl-C: the training process ends them when it has saved."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+def _num_cpus() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _start_worker(worker: int) -> None:
-    """One thread each, and deaf to Ctrl-C: the training process ends the reading ones when it has saved."""
+    """One thread each, and deaf to Ctrl-C where that was not inherited."""
     del worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
@@ -188,6 +215,12 @@ def _warn_of(unreadable: Unreadable) -> None:
     if unreadable:
         count = f"{len(unreadable)} pictures are" if len(unreadable) > 1 else "1 picture is"
         _log.warning("%s left out: %s", count, _reasons(unreadable))
+
+
+def _tell_of_small(pictures: list[CheckedPicture], size_px: int) -> None:
+    num_small = sum(min(picture.width, picture.height) < size_px for picture in pictures)
+    if num_small:
+        _log.info("%d of %d pictures are smaller than %d px and are enlarged.", num_small, len(pictures), size_px)
 
 
 def _reasons(unreadable: Unreadable, most: int = 10) -> str:

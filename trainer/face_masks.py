@@ -91,16 +91,21 @@ class MaskStore:
         return maps
 
     def save(self, picture: CheckedPicture, face: Pixels, core: Pixels) -> None:
-        """Write a picture's maps, whole or not at all."""
+        """Write a picture's maps, whole or not at all.
+
+        Raises:
+            TrainingDataError: the disk is full, or the folder cannot be written to.
+        """
         path = self.path_of(picture)
-        path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{uuid.uuid4().hex}.part")
         _, code = cv2.imencode(".png", np.dstack([face, core, np.zeros_like(face)]))
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             part.write_bytes(code.tobytes())
             part.replace(path)
-        finally:
+        except OSError as error:
             part.unlink(missing_ok=True)
+            raise TrainingDataError(f"The face mask '{path}' cannot be written: {error.strerror}.") from error
 
     def _read(self, picture: CheckedPicture) -> Pixels | None:
         try:

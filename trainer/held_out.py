@@ -18,6 +18,8 @@ from .transforms import cut_square
 
 MAX_PICTURES = 1000
 """Of each domain; of more, so many are taken at even distances."""
+MAX_BYTES = 512 << 20
+"""Memory for each domain: from 512 px on it allows fewer."""
 NUM_PREVIEWED = 16
 """Training pictures of each domain that stand for held-out ones."""
 
@@ -30,7 +32,7 @@ class HeldOut:
     Args:
         root: folder with testA/ and testB/, or at least trainA/ and trainB/.
         size_px: side of the square that is cut from the middle of each picture.
-        limit: most pictures of each domain; 1000 of 256 px take 200 MB.
+        limit: most pictures of each domain; MAX_BYTES may allow fewer.
         is_required: missing test pictures are an error instead of a warning.
 
     Raises:
@@ -50,7 +52,7 @@ class HeldOut:
                 raise TrainingDataError(f"{message}, or move some there from trainA and trainB.")
             _log.warning("%s. Previews show training pictures, and nothing is measured.", message)
             found, limit = [find_pictures(root / name) for name in ("trainA", "trainB")], min(limit, NUM_PREVIEWED)
-        self._paths_a, self._paths_b = (_evenly(paths, limit) for paths in found)
+        self._paths_a, self._paths_b = (_evenly(paths, min(limit, MAX_BYTES // (3 * size_px**2))) for paths in found)
 
     @cached_property
     def _domain_a(self) -> tuple[list[Path], npt.NDArray[np.uint8]]:
@@ -84,6 +86,7 @@ class HeldOut:
 def _evenly(paths: list[Path], limit: int) -> list[Path]:
     if len(paths) <= limit:
         return paths
+    _log.info("Of %d held-out pictures %d are used.", len(paths), limit)
     return [paths[i * len(paths) // limit] for i in range(limit)]
 
 
