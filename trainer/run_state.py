@@ -18,12 +18,10 @@ from .averages import Averages
 from .batch import Batch
 from .compat import COMPAT
 from .config import TrainConfig
-from .consistency import TemporalTerm
 from .distributed import Team
 from .errors import SnapshotError
+from .extra_terms import build_extra_terms
 from .networks import Networks, build_networks
-from .objective import ExtraTerm
-from .perceptual import PerceptualTerm, load_parser_features
 from .schedule import learning_rate_at
 from .snapshots import State
 from .steps import Precision, Stepper, StepResult
@@ -117,7 +115,7 @@ def build_state(
         networks,
         config,
         precision=cast(Precision, precision),
-        extra_terms=_extra_terms(config, device),
+        extra_terms=build_extra_terms(config, device),
         augment=build_augment(config.objective),
         wrap=_wrapper(team, device),
     )
@@ -162,15 +160,6 @@ def chances_untouched(device: torch.device) -> Iterator[None]:
         yield
     finally:
         restore_chances(before, device)
-
-
-def _extra_terms(config: TrainConfig, device: torch.device) -> list[ExtraTerm]:
-    weights, terms = config.losses, list[ExtraTerm]()
-    if weights.temporal:
-        terms.append(TemporalTerm(weights.temporal, config.objective.temporal_ramp))
-    if weights.perceptual:
-        terms.append(PerceptualTerm(weights.perceptual, load_parser_features(device)))
-    return terms
 
 
 def _wrapper(team: Team, device: torch.device) -> Callable[[nn.Module], nn.Module]:
