@@ -21,6 +21,7 @@ from pipeline.cli_bench import bench
 from pipeline.cli_faces import faces
 from pipeline.cli_styles import styles
 from pipeline.errors import BatchError
+from trainer.cli import train
 
 EXIT_OK = 0
 """Everything asked for was done."""
@@ -108,6 +109,7 @@ cli.add_command(demo)
 cli.add_command(doctor)
 cli.add_command(faces)
 cli.add_command(styles)
+cli.add_command(train)
 
 
 def _report_failure(error: BaseException, *, as_json: bool) -> int:

@@ -23,7 +23,7 @@ def check_config(config: TrainConfig) -> None:
 
 def smallest_side_px(depth: int) -> int:
     """Return the smallest square picture that a discriminator of so many layers can judge."""
-    return {3: 8, 4: 12}.get(depth, 24 * 2 ** max(depth - 5, 0))
+    return {3: 8, 4: 12}.get(depth) or 24 << max(depth - 5, 0)
 
 
 def _of_networks(config: TrainConfig) -> Complaints:

@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -126,7 +126,7 @@ class TrainingData:
             reader.masks, pictures[first:] + pictures[:first], self.config, device=device, progress=progress
         )
 
-    def batches(self, start_step: int = 0) -> Iterator[tuple[Batch, ...]]:
+    def batches(self, start_step: int = 0) -> Generator[tuple[Batch, ...]]:
         """Yield the batches of each step, from one on to the last: as many as are accumulated.
 
         Close the iterator, or use it up, to end the reading processes.

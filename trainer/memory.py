@@ -7,7 +7,10 @@ nothing on the machine. An estimate: workspaces of convolutions and the pieces t
 from __future__ import annotations
 
 import dataclasses
+import logging
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +20,10 @@ from model.discriminator import build_discriminator
 from model.generator import build_generator
 
 from .config import TrainConfig, merged
+from .errors import OutOfMemoryError
 from .networks import discriminator_config, generator_config
+
+_logger = logging.getLogger(__name__)
 
 MARGIN = 1.25
 """Factor for what is not counted: workspaces, gradients of activations, waste of the allocator."""
@@ -79,6 +85,59 @@ def smaller_settings(config: TrainConfig, precision: str, free_bytes: int) -> li
         if estimate_needs(other, other_precision).total_bytes <= free_bytes:
             fitting.append(flags)
     return fitting[:3]
+
+
+def device_bytes(device: torch.device) -> int:
+    """Return how much memory a device has; for the CPU, that of the machine."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def warn_if_too_large(config: TrainConfig, precision: str, device: torch.device) -> None:
+    """Say so before the first step if a run will probably not fit: Linux kills a process without a word."""
+    needed, there = estimate_needs(config, precision).total_bytes, device_bytes(device)
+    if needed > there:
+        _logger.warning(
+            "This run needs about %.1f GB, %s has %.1f. %s",
+            needed / 1e9,
+            device,
+            there / 1e9,
+            _advice(config, precision, there),
+        )
+
+
+@contextmanager
+def lack_of_memory_told(config: TrainConfig, precision: str, device: torch.device) -> Iterator[None]:
+    """Turn torch's "out of memory" into our own error.
+
+    Raises:
+        OutOfMemoryError: memory ran out; the message says which settings would fit.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not _is_lack_of_memory(error):
+            raise
+        needed, there = estimate_needs(config, precision).total_bytes, device_bytes(device)
+        raise OutOfMemoryError(
+            f"a step did not fit into the memory of {device} ({there / 1e9:.1f} GB, some of it maybe used by others; "
+            f"the run needs about {needed / 1e9:.1f}). {_advice(config, precision, min(there, needed * 9 // 10))}"
+        ) from error
+
+
+def _is_lack_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error)
+    return "DefaultCPUAllocator" in text or "out of memory" in text
+
+
+def _advice(config: TrainConfig, precision: str, there: int) -> str:
+    ways = smaller_settings(config, precision, there)
+    if not ways:
+        return "Even --batch-size 1 with --channels 16 would not fit; use a smaller --size too."
+    return f"It would fit with {' or with '.join(ways)}."
 
 
 def _by_name(config: TrainConfig, counts: dict[str, int]) -> dict[str, int]:

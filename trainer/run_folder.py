@@ -53,9 +53,9 @@ class RunFolder:
         """The log, drawn."""
         return self.path / "curves.png"
 
-    def style_file(self, direction: str) -> Path:
-        """The style of a direction, `a2b` or `b2a`."""
-        return self.path / ("style.safetensors" if direction == "a2b" else f"style_{direction}.safetensors")
+    def style_file(self, direction: str, suffix: str = "") -> Path:
+        """The best style of a direction, `a2b` or `b2a`; with the suffix `_last` the last one."""
+        return self.path / f"style{'' if direction == 'a2b' else '_' + direction}{suffix}.safetensors"
 
     @classmethod
     def create(cls, runs: Path, name: str) -> Self:
