@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import logging
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from faceseg.parts import EYEWEAR, HEAD
 
 from .config import TrainConfig
 from .errors import TrainingDataError
-from .picture_files import CheckedPicture, Picture, Progress, read_picture
+from .picture_files import CheckedPicture, Picture, Progress, read_picture, write_whole
 from .transforms import Pixels, fit_short_side
 
 _BATCH_SIZE = 8
@@ -96,16 +95,13 @@ class MaskStore:
         Raises:
             TrainingDataError: the disk is full, or the folder cannot be written to.
         """
-        path = self.path_of(picture)
-        part = path.with_name(f".{uuid.uuid4().hex}.part")
         _, code = cv2.imencode(".png", np.dstack([face, core, np.zeros_like(face)]))
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(code.tobytes())
-            part.replace(path)
+            write_whole(self.path_of(picture), code.tobytes())
         except OSError as error:
-            part.unlink(missing_ok=True)
-            raise TrainingDataError(f"The face mask '{path}' cannot be written: {error.strerror}.") from error
+            raise TrainingDataError(
+                f"The face mask '{self.path_of(picture)}' cannot be written: {error.strerror}."
+            ) from error
 
     def _read(self, picture: CheckedPicture) -> Pixels | None:
         try:
@@ -160,7 +156,7 @@ def compute_missing(
     parser = load_face_parser(_weights_of(config), device)
     num_done = num_parsed = 0
     for group in _grouped(missing):
-        todo = [picture for picture in group if not store.path_of(picture).is_file()]
+        todo = [picture for picture in group if not store.has(picture)]
         _parse(store, todo, parser)
         num_parsed, num_done = num_parsed + len(todo), num_done + len(group)
         if progress:

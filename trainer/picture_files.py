@@ -111,6 +111,21 @@ def check_pictures(
     return good, bad
 
 
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file of the cache so that it appears whole or not at all; its folder is made.
+
+    Raises:
+        OSError: as the system tells it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def named(paths: Sequence[Path], reasons: Sequence[str] = ()) -> str:
     """Names of files in quotes for a message, with reasons if there are; of many only the first."""
     texts = [f"'{path}'" for path in paths[:_NUM_NAMED]]
@@ -212,9 +227,6 @@ def _save_index(index: Path, known: dict[str, dict[str, Any]], good: Sequence[Ch
         del entry["path"]
         known[str(picture.path.resolve())] = entry
     try:
-        index.parent.mkdir(parents=True, exist_ok=True)
-        part = index.with_name(f".{uuid.uuid4().hex}.part")
-        part.write_text(json.dumps(known), encoding="utf-8")
-        part.replace(index)
+        write_whole(index, json.dumps(known).encode())
     except OSError as error:
         _log.warning("The index of pictures '%s' cannot be written (%s); the next run checks again.", index, error)
