@@ -32,7 +32,9 @@ INTERRUPTED = 130
     help="Folder of all runs; each gets one of its own there, RUNS/NNNNN-NAME.",
 )
 @click.option("--name", help="NAME of the run; default: DATA's.")
-@click.option("--preset", type=click.Choice(list(PRESETS)), help="A starting point, see the end of this text.")
+@click.option(
+    "--preset", type=click.Choice(list(PRESETS)), metavar="NAME", help="A starting point, see the end of this text."
+)
 @click.option(
     "--config",
     "config_file",

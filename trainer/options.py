@@ -70,7 +70,7 @@ class SectionedCommand(click.Command):
         rows: dict[str, list[tuple[str, str]]] = {heading: [] for heading in ("Options", *HEADINGS.values())}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
-            if record is not None:
+            if record is not None and isinstance(param, click.Option):
                 heading = HEADINGS[param.section] if isinstance(param, SectionOption) else "Options"
                 rows[heading].append(record)
         for heading, records in rows.items():
@@ -182,8 +182,15 @@ def _declaration(f: dataclasses.Field[Any]) -> str:
 def _option(section: str, f: dataclasses.Field[Any]) -> Any:
     settings: dict[str, Any] = {"help": f.metadata["help"], "default": f.default, "show_default": f.default != ""}
     if f.type != "bool":
-        settings |= {"type": _kind(f), "metavar": f.metadata["metavar"]}
+        settings |= {"type": _kind(f), "metavar": f.metadata["metavar"] or _metavar(f)}
     return click.option(_declaration(f), f.name, cls=SectionOption, section=section, **settings)
+
+
+def _metavar(f: dataclasses.Field[Any]) -> str | None:
+    """N for whole numbers, X for others; None lets Click list choices."""
+    if f.metadata["choices"] is not None:
+        return None
+    return {"int": "N", "float": "X"}.get(str(f.type).partition(" ")[0])
 
 
 def _kind(f: dataclasses.Field[Any]) -> Any:
