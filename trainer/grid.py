@@ -114,6 +114,6 @@ def _write(picture: Picture, text: str, left: int, *, top: int = 0, is_bold: boo
 
 def _fitted(line: str) -> str:
     """As much of a line as fits into the margin."""
-    while line and cv2.getTextSize(line, _FONT, _SCALE, 1)[0][0] > _MARGIN_PX - 10:
+    while line and cv2.getTextSize(line, _FONT, _SCALE, 1)[0][0] > _MARGIN_PX - 16:
         line = line[:-1]
     return line
