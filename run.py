@@ -18,6 +18,7 @@ import click
 
 from pipeline.cli import convert, demo, doctor
 from pipeline.cli_bench import bench
+from pipeline.cli_crop import crop
 from pipeline.cli_faces import faces
 from pipeline.cli_styles import styles
 from pipeline.errors import BatchError
@@ -105,6 +106,7 @@ def cli(context: click.Context, log_level: str, as_json: bool) -> None:
 
 cli.add_command(bench)
 cli.add_command(convert)
+cli.add_command(crop)
 cli.add_command(demo)
 cli.add_command(doctor)
 cli.add_command(faces)

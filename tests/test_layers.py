@@ -71,6 +71,7 @@ def test_everything_that_is_imported_is_declared() -> None:
     [
         "run",
         "pipeline.cli",
+        "pipeline.cli_crop",
         "pipeline.cli_styles",
         "alignment.points",
         "alignment.templates",
