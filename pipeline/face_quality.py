@@ -113,7 +113,7 @@ def measure(source: FaceSource, face: Face, template: CropTemplate) -> Measures:
     return Measures(
         size_px=float(max(width, height)),
         score=face.score,
-        blur=blur_of(cv2.cvtColor(look, cv2.COLOR_RGB2GRAY)),
+        blur=blur_of(np.asarray(cv2.cvtColor(look, cv2.COLOR_RGB2GRAY), np.uint8)),
         pose=pose_of(face.landmarks),
         outside=share_outside(source_to_crop(face.landmarks, template, LOOK_PX), source.size_wh),
     )
