@@ -1,13 +1,17 @@
 """Spectral normalisation: layers that divide their weight by its largest singular value.
 
-Own layers and not torch's, for two reasons: the reference implementations iterate v before u (the one in
-torch.nn.utils.parametrizations does u first), and CAM attention needs the weight as it is.
+Own layers and not torch's: the reference implementations iterate v before u (the one in
+torch.nn.utils.parametrizations does u first), CAM attention needs the weight as it is, and large weights are slow to
+divide. So the layers here divide what comes out instead, which is the same, and touch a weight once each way.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from .blocks import PaddedConv
@@ -31,20 +35,29 @@ class SpectralNorm(nn.Module):
         self.register_buffer("u", F.normalize(torch.randn(num_rows), dim=0, eps=EPSILON))
         self.register_buffer("v", F.normalize(torch.randn(num_columns), dim=0, eps=EPSILON))
 
-    def forward(self, weight: Tensor) -> Tensor:
-        """`weight` (rows first, any further shape) divided by its largest singular value."""
-        with torch.autocast(weight.device.type, enabled=False):
-            matrix = weight.flatten(1)
+    def forward(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """The weight (rows first, any further shape) and its largest singular value, a scalar.
+
+        The weight comes back in the type that autocast computes in, the value at least in float32.
+        """
+        kind = weight.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
+        with torch.autocast(kind, enabled=False):
+            v = _in_memory_order(self.v, weight)
             if self.training:
-                self._iterate(matrix.detach())
-            # Clones, because a second call moves the buffers before the first one's backward pass reads them.
-            normalised: Tensor = weight / torch.dot(self.u.clone(), matrix.mv(self.v.clone()))
-        return normalised
+                v = self._iterate(weight, v)
+            # A clone, because a second call moves the buffer before the first one's backward pass reads it.
+            cast, value = _WeightAndValue.apply(weight, self.u.clone(), v, dtype)
+        return cast, value
 
     @torch.no_grad()
-    def _iterate(self, matrix: Tensor) -> None:
-        self.v.copy_(F.normalize(matrix.t().mv(self.u), dim=0, eps=EPSILON))
-        self.u.copy_(F.normalize(matrix.mv(self.v), dim=0, eps=EPSILON))
+    def _iterate(self, weight: Tensor, v: Tensor) -> Tensor:
+        """Move the buffers on; return the new v in the weight's own order."""
+        matrix = _matrix(weight)
+        v = F.normalize(matrix.t().mv(self.u), dim=0, eps=EPSILON)
+        self.v.copy_(_in_row_order(v, weight))
+        self.u.copy_(F.normalize(matrix.mv(v), dim=0, eps=EPSILON))
+        return v
 
 
 class SpectralConv(PaddedConv):
@@ -55,8 +68,9 @@ class SpectralConv(PaddedConv):
         self.spectral = SpectralNorm(out_channels, in_channels * size * size)
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        output: Tensor = super()._conv_forward(input, self.spectral(weight), bias)
-        return output
+        weight, value = self.spectral(weight)
+        output: Tensor = super()._conv_forward(input, weight, None)
+        return _divided(output, value, None if bias is None else bias[:, None, None])
 
 
 class SpectralLinear(nn.Linear):
@@ -68,4 +82,52 @@ class SpectralLinear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """NxC -> NxD."""
-        return F.linear(input, self.spectral(self.weight), self.bias)
+        weight, value = self.spectral(self.weight)
+        return _divided(F.linear(input, weight), value, self.bias)
+
+
+class _WeightAndValue(torch.autograd.Function):
+    """A cast of the weight, and u'Wv; the gradients of both reach the weight as one tensor, written once."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, u: Tensor, v: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(u, v)
+        ctx.dtype = weight.dtype
+        return weight.to(dtype), torch.dot(u, _matrix(weight).mv(v))
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad_weight: Tensor, grad_value: Tensor) -> tuple[Tensor, None, None, None]:
+        u, v = ctx.saved_tensors
+        grad = grad_weight.to(ctx.dtype, copy=True)
+        _matrix(grad).addr_(u * grad_value, v)
+        return grad, None, None, None
+
+
+def _divided(output: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
+    share = (1 / value).to(output.dtype)
+    return output * share if bias is None else torch.addcmul(bias.to(output.dtype), output, share)
+
+
+def _is_channels_last(weight: Tensor) -> bool:
+    return weight.ndim == 4 and not weight.is_contiguous() and weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def _matrix(weight: Tensor) -> Tensor:
+    """A weight as a matrix, rows first, columns as they lie in memory: no copy."""
+    return (weight.permute(0, 2, 3, 1) if _is_channels_last(weight) else weight).flatten(1)
+
+
+def _in_memory_order(v: Tensor, weight: Tensor) -> Tensor:
+    """A copy of `v`, whose values belong to the weight's columns in the order of its shape, ordered as `_matrix`."""
+    if not _is_channels_last(weight):
+        return v.clone()
+    return v.view(weight.shape[1:]).permute(1, 2, 0).flatten()
+
+
+def _in_row_order(v: Tensor, weight: Tensor) -> Tensor:
+    """The inverse of `_in_memory_order`."""
+    if not _is_channels_last(weight):
+        return v
+    channels, *size = weight.shape[1:]
+    return v.view(*size, channels).permute(2, 0, 1).flatten()

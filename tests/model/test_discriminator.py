@@ -1,10 +1,13 @@
 """What a discriminator promises beyond parity: sizes, spectral norm, what the mask hides, repeated calls."""
 
+import copy
+
 import pytest
 import torch
+from torch.nn import functional as F
 
 from model import Discriminator, DiscriminatorConfig, build_discriminator
-from model.spectral import SpectralLinear
+from model.spectral import SpectralConv, SpectralLinear
 from tests.model.networks import random_crops
 
 
@@ -30,7 +33,8 @@ def test_training_calls_bring_the_largest_singular_value_to_one():
     layer, x = SpectralLinear(12, 6).train(), torch.randn(1, 12)
     for _ in range(100):
         layer(x)
-    normalised = layer.spectral.eval()(layer.weight)
+    weight, value = layer.spectral.eval()(layer.weight)
+    normalised = weight / value
     assert torch.linalg.matrix_norm(normalised, 2).item() == pytest.approx(1, abs=1e-4)
 
 
@@ -52,10 +56,38 @@ def test_one_backward_pass_serves_several_training_calls():
 def test_spectral_norm_is_computed_in_float32_under_autocast():
     """In bfloat16 the estimate would be off by parts in a thousand."""
     layer, x = SpectralLinear(64, 64).eval(), torch.eye(64)
-    wanted = layer.spectral(layer.weight)
+    _, wanted = layer.spectral(layer.weight)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(layer.spectral(layer.weight), wanted)
+        weight, value = layer.spectral(layer.weight)
+        assert torch.equal(value, wanted)
+        assert weight.dtype == torch.bfloat16
         assert layer(x).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_a_spectral_layer_is_one_with_a_divided_weight_in_value_and_gradients(memory_format):
+    torch.manual_seed(0)
+    layer = SpectralConv(3, 5, 4, stride=2).double().to(memory_format=memory_format)
+    x = torch.randn(2, 3, 8, 8).double()
+
+    def by_division(weight, bias):
+        matrix = weight.flatten(1)
+        divided = weight / (layer.spectral.u @ matrix @ layer.spectral.v)
+        return F.conv2d(F.pad(x, (1,) * 4, mode="reflect"), divided, bias, stride=2).tanh().sum()
+
+    layer.train()(x)  # moves the vectors
+    layer.eval()(x).tanh().sum().backward()
+    wanted = torch.autograd.grad(by_division(layer.weight, layer.bias), (layer.weight, layer.bias))
+    torch.testing.assert_close((layer.weight.grad, layer.bias.grad), wanted)
+
+
+def test_the_memory_format_of_the_weights_does_not_matter():
+    torch.manual_seed(0)
+    layer = SpectralConv(3, 5, 4).train()
+    other, x = copy.deepcopy(layer).to(memory_format=torch.channels_last), torch.randn(2, 3, 8, 8)
+    for _ in range(2):
+        torch.testing.assert_close(layer(x), other(x))
+    torch.testing.assert_close(layer.state_dict(), other.state_dict())
 
 
 def test_the_mask_hides_pixels_from_the_cam_classifiers_only():
