@@ -140,7 +140,9 @@ class ObjectiveConfig:
     mask_cam_input: bool = _choice(False, "The discriminators' CAM classifiers look at the face alone.")
     mask_cam_features: bool = _choice(False, "The same by masking the features that they read.")
     hard_mask: bool = _choice(False, "Face masks with a hard edge.")
-    keep_eyewear_mouth: bool = _choice(False, "The rim of glasses and the inside of the mouth count as background: they stay.")
+    keep_eyewear_mouth: bool = _choice(
+        False, "The rim of glasses and the inside of the mouth count as background: they stay."
+    )
     parser_weights: str | None = _choice(
         None, "Weights of the face parser; default: the built-in one, or BiSeNet where it is.", metavar="FILE"
     )
@@ -189,6 +191,11 @@ class RunConfig:
     pair_steps: int = _choice(0, "Of these, the first so many are supervised (needs --pairs).", low=0)
     start_from: str | None = _choice(
         None, "Begin with the weights of a style (A to B) or of another run (all networks).", metavar="STYLE|RUN"
+    )
+    start_back_from: str | None = _choice(
+        None,
+        "Begin the way back (B to A) with the weights of a style: even one of A to B is nearer than chance.",
+        metavar="STYLE",
     )
     seed: int = _choice(0, "Of first weights, batches and every other chance.", low=0)
     device: str = _choice("auto", "auto, cpu, cuda, cuda:1.", metavar="DEVICE")

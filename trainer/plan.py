@@ -202,8 +202,9 @@ def _check_data(data: Path) -> None:
 def _with_whole_paths(config: TrainConfig) -> TrainConfig:
     """Make paths absolute, so that `config.json` means the same in every folder."""
     changes: dict[str, dict[str, str]] = {}
-    for section, name in (("data", "pairs"), ("objective", "parser_weights"), ("run", "start_from")):
+    named = (("data", "pairs"), ("objective", "parser_weights"), ("run", "start_from"), ("run", "start_back_from"))
+    for section, name in named:
         value = getattr(getattr(config, section), name)
         if value is not None and Path(value).exists():
-            changes[section] = {name: str(Path(value).resolve())}
+            changes.setdefault(section, {})[name] = str(Path(value).resolve())
     return merged(config, changes, source="the command line")

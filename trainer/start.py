@@ -1,4 +1,4 @@
-"""First weights from elsewhere: `--start-from` a style or a run, whose architecture must be the same."""
+"""First weights from elsewhere, of the same architecture: `--start-from` style or run, `--start-back-from` style."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ def architecture_of(config: TrainConfig) -> dict[str, Any]:
 
 
 def put_start(networks: Networks, config: TrainConfig) -> None:
-    """Put the weights that `--start-from` names into networks.
+    """Put the weights that `--start-from` and `--start-back-from` name into networks.
 
     Raises:
         SnapshotError: they are of another architecture; the message names the settings.
         ModelError: there is no such style, or its file is damaged.
     """
     named = config.run.start_from
-    if named is None:
-        return
-    if (Path(named) / "config.json").is_file():
+    if named is not None and (Path(named) / "config.json").is_file():
         folder = RunFolder.find(Path(named))
         content, _ = Snapshots(folder.snapshots, keep=1).load_newest(architecture_of(config))
         networks.load_state_dict(content["networks"])
-    else:
+    elif named is not None:
         _put_style(networks.gen_a2b, named, config)
+    if config.run.start_back_from is not None:
+        _put_style(networks.gen_b2a, config.run.start_back_from, config)
 
 
 def _put_style(generator: Generator, named: str, config: TrainConfig) -> None:
