@@ -27,7 +27,7 @@ from .config import TrainConfig
 from .errors import TrainingDataError
 from .face_masks import build_store, compute_missing
 from .held_out import HeldOut
-from .picture_files import CheckedPicture, Progress, check_pictures
+from .picture_files import CheckedPicture, Progress, check_pictures, counted, reasons
 from .picture_sets import Unreadable, find_domains, find_pairs
 from .sample_order import SampleOrder
 
@@ -193,12 +193,21 @@ def _num_cpus() -> int:
 
 
 def _start_worker(worker: int) -> None:
-    """One thread each, and deaf to Ctrl-C where that was not inherited."""
+    """One thread for work, deaf to Ctrl-C where that was not inherited, and gone when the training process is."""
     del worker
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     warnings.simplefilter("ignore")
+
+
+def _end_with_parent() -> None:
+    """End this process after its parent; torch's own watch sees the fork server alone, which lives on with us."""
+    parent = multiprocessing.parent_process()
+    if parent:
+        parent.join()
+        os._exit(1)
 
 
 def _as_it_is(batch: Any) -> Any:
@@ -213,16 +222,14 @@ def _checked(batch: Batch | TrainingDataError) -> Batch:
 
 def _warn_of(unreadable: Unreadable) -> None:
     if unreadable:
-        count = f"{len(unreadable)} pictures are" if len(unreadable) > 1 else "1 picture is"
-        _log.warning("%s left out: %s", count, _reasons(unreadable))
+        _log.warning(
+            "%s left out: %s",
+            counted(len(unreadable), "picture is", "pictures are"),
+            reasons(list(unreadable.values())),
+        )
 
 
 def _tell_of_small(pictures: list[CheckedPicture], size_px: int) -> None:
     num_small = sum(min(picture.width, picture.height) < size_px for picture in pictures)
     if num_small:
         _log.info("%d of %d pictures are smaller than %d px and are enlarged.", num_small, len(pictures), size_px)
-
-
-def _reasons(unreadable: Unreadable, most: int = 10) -> str:
-    texts = list(unreadable.values())
-    return " ".join(texts[:most]) + (f" And {len(texts) - most} more." if len(texts) > most else "")

@@ -149,7 +149,7 @@ def compute_missing(
     Returns:
         How many pictures were parsed.
     """
-    missing = [picture for picture in pictures if not store.has(picture)]
+    missing = [p for p in {p.sha256: p for p in pictures}.values() if not store.has(p)]
     if not missing:
         return 0
     _log.info("Computing the face masks of %d pictures.", len(missing))

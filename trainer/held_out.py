@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import TrainingDataError
-from .picture_files import Picture, find_pictures, read_picture
+from .picture_files import Picture, counted, find_pictures, read_picture, reasons
 from .transforms import cut_square
 
 MAX_PICTURES = 1000
@@ -102,7 +102,9 @@ def _read_all(paths: list[Path], size_px: int) -> tuple[list[Path], npt.NDArray[
         except TrainingDataError as error:
             errors.append(str(error))
     if errors:
-        _log.warning("%d held-out pictures are left out: %s", len(errors), " ".join(errors[:10]))
+        _log.warning(
+            "%s left out: %s", counted(len(errors), "held-out picture is", "held-out pictures are"), reasons(errors)
+        )
     if not pictures:
-        raise TrainingDataError(f"None of {len(paths)} held-out pictures can be read: {' '.join(errors[:3])}")
+        raise TrainingDataError(f"No held-out picture can be read. {reasons(errors)}")
     return good, np.stack(pictures)

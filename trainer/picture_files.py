@@ -126,12 +126,21 @@ def write_whole(path: Path, data: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
-def named(paths: Sequence[Path], reasons: Sequence[str] = ()) -> str:
-    """Names of files in quotes for a message, with reasons if there are; of many only the first."""
-    texts = [f"'{path}'" for path in paths[:_NUM_NAMED]]
-    if reasons:
-        texts = [f"{text} ({reason})" for text, reason in zip(texts, reasons, strict=False)]
-    return ", ".join(texts) + (f" and {len(paths) - _NUM_NAMED} more" if len(paths) > _NUM_NAMED else "")
+def named(paths: Sequence[Path]) -> str:
+    """Names of files in quotes for a message; of many only the first."""
+    more = len(paths) - _NUM_NAMED
+    return ", ".join(f"'{path}'" for path in paths[:_NUM_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def reasons(sentences: Sequence[str]) -> str:
+    """Reasons why files cannot be read, as a text for a message; of many only the first."""
+    more = len(sentences) - _NUM_NAMED
+    return " ".join(sentences[:_NUM_NAMED]) + (f" And {more} more." if more > 0 else "")
+
+
+def counted(number: int, singular: str, plural: str) -> str:
+    """A number with the words that it asks for."""
+    return f"{number} {singular if number == 1 else plural}"
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .config import TrainConfig
 from .errors import TrainingDataError
-from .picture_files import CheckedPicture, find_pictures, named
+from .picture_files import CheckedPicture, counted, find_pictures, named
 
 Unreadable = dict[Path, str]
 """Why pictures cannot be read: sentences that name them."""
@@ -45,7 +45,7 @@ def find_domains(root: Path, check: Check) -> tuple[list[CheckedPicture], list[C
     a, b = (check(paths) for paths in found)
     if min(len(a), len(b)) < MIN_PICTURES:
         raise TrainingDataError(
-            f"{_counts(folders, (a, b), 'that can be read')} A domain needs at least {MIN_PICTURES} different "
+            f"{_counts(folders, (a, b), ' that can be read')} A domain needs at least {MIN_PICTURES} different "
             f"pictures, and a good style some hundreds: add pictures. {_ADVICE}"
         )
     return a, b
@@ -96,19 +96,20 @@ def _warn_of_singles(
     singles = [picture.path for picture in pictures if picture.path not in paired]
     if singles:
         _log.warning(
-            "%d pictures are in no pair, as none of the other side has their name and shape: %s.",
-            len(singles),
+            "%s in no pair, for want of another of the same name and shape: %s.",
+            counted(len(singles), "picture is", "pictures are"),
             named(singles),
         )
 
 
 def _counts(folders: Sequence[Path], found: Sequence[Sequence[object]], which: str = "") -> str:
     """How many pictures each folder has, as a sentence."""
+    held = [f"holds {counted(len(pictures), 'picture', 'pictures')}{which}" for pictures in found]
     texts = [
-        f"'{folder}' {f'holds {len(pictures)} pictures' if folder.is_dir() else 'does not exist'}"
-        for folder, pictures in zip(folders, found, strict=True)
+        f"'{folder}' {text if folder.is_dir() else 'does not exist'}"
+        for folder, text in zip(folders, held, strict=True)
     ]
-    return f"{' and '.join(texts)}{f' {which}' if which else ''} (subfolders included)."
+    return f"{' and '.join(texts)} (subfolders included)."
 
 
 def _hint(root: Path) -> str:
