@@ -19,12 +19,15 @@ from model import (
     build_generator,
 )
 from model.config import UpSampling
+from model.spectral import SpectralConv, SpectralLinear
 
 from .compat import COMPAT
 from .config import TrainConfig
 
 SCOPES = ("global", "local")
 """The two discriminators of a domain: the deeper one sees larger patches."""
+
+_FIRST_ITERATIONS = 5
 
 
 @dataclass(frozen=True)
@@ -129,8 +132,18 @@ def build_networks(config: TrainConfig, device: torch.device | str) -> Networks:
             *(build_discriminator(discriminator_config(config, depths[scope])) for _ in "ab" for scope in SCOPES),
         )
     for network in networks.all.values():
+        _settle(network)
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return networks
+
+
+@torch.no_grad()
+def _settle(network: nn.Module) -> None:
+    """Let fresh spectral norms find their value, so that an iteration more or less per step makes no difference."""
+    for layer in network.train().modules():
+        if isinstance(layer, SpectralConv | SpectralLinear):
+            for _ in range(_FIRST_ITERATIONS):
+                layer.spectral(layer.weight)
 
 
 @dataclass(frozen=True)

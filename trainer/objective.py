@@ -124,7 +124,11 @@ class Objective:
         return gallery
 
     def _exhibit(self, image: Tensor, face: Tensor | None) -> Exhibit:
+        """Pictures as the discriminators see them; the masks that are not asked for are left out."""
         wanted = self.config.objective
+        masks = ("mask_disc_loss", "mask_cam_input", "mask_cam_features")
+        if face is None and (missing := [name for name in masks if getattr(wanted, name)]):
+            raise ValueError(f"{missing[0]} needs the faces' masks, this batch has none.")
         if wanted.grey_disc:
             image = losses.in_grey(image)
         if self.augment is not None:
@@ -138,8 +142,10 @@ class Objective:
 
     def _judged_part(self, fake: Tensor, source: DomainBatch) -> Tensor:
         """The fake, without gradient where it is background if that is wished."""
-        if not self.config.objective.detach_background or source.face is None:
+        if not self.config.objective.detach_background:
             return fake
+        if source.face is None:
+            raise ValueError("detach_background needs the faces' masks, this batch has none.")
         return fake * source.face + fake.detach() * (1 - source.face)
 
     def _adversarial_weight(self, direction: Direction) -> float:

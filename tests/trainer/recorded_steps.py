@@ -44,9 +44,11 @@ class RecordedStep:
         self.networks = Networks(**{ours: self._build(theirs) for theirs, ours in OURS.items()})
         self._leave_out_what_they_do_not_have()
         self.batch = self._batch(dtype)
+        is_float64 = dtype == torch.float64
+        memory_format = torch.contiguous_format if is_float64 else torch.channels_last  # all that torch has in float64
         for network in self.networks.all.values():
-            network.to(dtype)
-        self._suffix = "_fp64" if dtype == torch.float64 else ""
+            network.to(dtype, memory_format=memory_format)
+        self._suffix = "_fp64" if is_float64 else ""
 
     def stepper(self, config: TrainConfig | None = None, **options) -> Stepper:
         return Stepper(self.networks, config or self.config, **options)
@@ -126,7 +128,7 @@ class RecordedStep:
             config = self._disc_config(network)
             ours, module = translate_discriminator(state, config), build_discriminator(config)
         module.load_state_dict(ours)
-        return module.to(memory_format=torch.channels_last)
+        return module
 
     def _disc_config(self, network: str) -> DiscriminatorConfig:
         depths = {"G": self.theirs.get("n_global_dis", 7), "L": self.theirs.get("n_local_dis", 5)}
