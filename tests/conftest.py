@@ -25,6 +25,7 @@ def no_error_logs(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights that this machine's user has must not change what a test sees."""
     monkeypatch.setenv("UGATIT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path_factory.getbasetemp() / "torch"))
 
 
 @pytest.fixture(scope="session")

@@ -31,3 +31,7 @@ class OutOfMemoryError(TrainerError):
 
 class OutOfSpaceError(TrainerError):
     """The disk that holds the run is full; the message says what is still whole."""
+
+
+class FeatureWeightsError(TrainerError):
+    """The weights of a feature network cannot be fetched or used; the message says where they belong."""
