@@ -5,6 +5,8 @@ Knows no configuration; every part takes numbers. Maps are NCHW. "Paper" is U-GA
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -21,7 +23,15 @@ class PaddedConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """NCHW -> NCHW, H and W divided by the stride."""
-        return super().forward(F.pad(x, self._margin, mode="reflect"))
+        return super().forward(reflect(x, self._margin))
+
+
+def reflect(x: Tensor, margin: Sequence[int]) -> Tensor:
+    """Reflection padding in the type of `x`; autocast on a CPU would widen it to float32 and back."""
+    if not torch.is_autocast_enabled("cpu"):
+        return F.pad(x, margin, mode="reflect")
+    with torch.autocast("cpu", enabled=False):
+        return F.pad(x, margin, mode="reflect")
 
 
 class DownLayer(nn.Module):
