@@ -127,12 +127,12 @@ def build_networks(config: TrainConfig, device: torch.device | str) -> Networks:
     depths = {"global": config.networks.global_depth, "local": config.networks.local_depth}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.run.seed)
-        networks = Networks(
-            *(build_generator(generator_config(config)) for _ in DIRECTIONS),
-            *(build_discriminator(discriminator_config(config, depths[scope])) for _ in "ab" for scope in SCOPES),
-        )
+        gen_a2b, gen_b2a = (build_generator(generator_config(config)) for _ in DIRECTIONS)
+        critics = [build_discriminator(discriminator_config(config, depths[scope])) for _ in "ab" for scope in SCOPES]
+        for critic in critics:
+            _settle(critic)
+    networks = Networks(gen_a2b, gen_b2a, *critics)
     for network in networks.all.values():
-        _settle(network)
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return networks
 

@@ -100,7 +100,8 @@ class Objective:
         verdicts = critics(shown)
         terms: Terms = {}
         for d in DIRECTIONS:
-            fooling = _sum(self._fooling_loss(*shown[d.target], *verdicts[name]) for name in d.discriminators)
+            (exhibit,) = shown[d.target]
+            fooling = _sum(self._fooling_loss(exhibit, verdicts[name][0]) for name in d.discriminators)
             terms[f"adversarial_{d.name}"] = self._adversarial_weight(d) * fooling
             terms |= self._picture_terms(d, batch, outputs)
         return with_total(terms)
