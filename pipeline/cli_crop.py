@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .crop_settings import FaceSetSettings, QualityLimits
-from .errors import BatchError
 from .progress import with_progress
 from .settings import ConvertSettings, some_options
 
@@ -139,7 +138,7 @@ def crop(context: click.Context, /, inputs: tuple[str, ...], output: Path, **cho
       crop drawings/ -o data --split 0.1 --domain B      -> data/trainB, data/testB
       crop film.mkv -o faces --every-secs 5 --min-face 200 --size 512 --limit 1000
     """  # noqa: D301
-    from .face_set import check_any_kept, make_face_set
+    from .face_set import make_face_set, raise_failures
 
     search = ConvertSettings(**{name: choices.pop(name) for name in SEARCH_FIELDS})
     limits = QualityLimits(**{name: choices.pop(name) for name in LIMIT_OPTIONS})
@@ -148,20 +147,14 @@ def crop(context: click.Context, /, inputs: tuple[str, ...], output: Path, **cho
     for outcome in report.outcomes:
         if outcome.error is not None:
             click.echo(f"FAILED {outcome.input}: {outcome.error}", err=True)
+        for note in outcome.notes:
+            click.echo(f"note: {outcome.input}: {note}", err=True)
     if context.find_root().obj.json:
         click.echo(json.dumps(_as_json(report)))
     else:
         _print_summary(report)
-    _raise_failures(report)
-    check_any_kept(report)
+    raise_failures(report)
     return 0
-
-
-def _raise_failures(report: FaceSetReport) -> None:
-    failures = [outcome.error for outcome in report.outcomes if outcome.error is not None]
-    if failures:
-        many = len(report.outcomes) > 1
-        raise BatchError(f"{len(failures)} of {len(report.outcomes)} inputs failed." if many else "", failures)
 
 
 def _print_summary(report: FaceSetReport) -> None:
@@ -192,4 +185,10 @@ def _outcome_as_json(outcome: SourceOutcome) -> dict[str, Any]:
     if outcome.error is not None:
         kind = type(outcome.error).__name__
         return {"ok": False, "input": outcome.input, "kind": kind, "error": str(outcome.error)}
-    return {"ok": True, "input": outcome.input, "known": outcome.is_known, "decisions": dict(outcome.decisions)}
+    return {
+        "ok": True,
+        "input": outcome.input,
+        "known": outcome.is_known,
+        "decisions": dict(outcome.decisions),
+        "warnings": list(outcome.notes),
+    }

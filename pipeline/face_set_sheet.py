@@ -5,13 +5,17 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
 from .face_quality import Measures
+from .face_set_table import Row
+from .face_set_writing import FaceFolder
 from .finder import RGB
+from .publish import out_of_space_told, publish
 
 CELL_PX = 96
 """Side of a picture on the sheet."""
@@ -71,6 +75,34 @@ def evenly(count: int, wanted: int) -> list[int]:
     if count <= wanted:
         return list(range(count))
     return [int(place) for place in np.linspace(0, count - 1, wanted).round()]
+
+
+def write_sheet(folder: FaceFolder, left_out: LeftOutFaces) -> Path | None:
+    """Draw the contact sheet of a folder beside its table; None where there is nothing to show."""
+    kept = [row for row in folder.rows if row.file]
+    if not kept and not left_out.counts:
+        return None
+    shown = (_thumbnail_of(folder.root, kept[index]) for index in evenly(len(kept), MAX_KEPT))
+    examples = {
+        f"left out as {reason}: {left_out.counts[reason]}": pictures
+        for reason, pictures in sorted(left_out.examples.items())
+    }
+    heading = f"{len(kept)} kept (below each: size in pixels, blur, yaw)"
+    sheet = draw_sheet([picture for picture in shown if picture is not None], heading, examples)
+    path = folder.root / folder.layout.sheet
+    part = path.with_name(f".{path.name}.part")
+    with out_of_space_told(path):
+        part.write_bytes(cv2.imencode(".png", sheet[..., ::-1])[1].tobytes())
+        publish(part, path, overwrite=True)
+    return path
+
+
+def _thumbnail_of(root: Path, row: Row) -> Thumbnail | None:
+    picture = cv2.imread(str(root / row.file))
+    if picture is None:  # removed by hand
+        return None
+    crop = np.ascontiguousarray(picture[..., ::-1], np.uint8)
+    return thumbnail(crop, caption_of(float(row.size_px), float(row.blur), float(row.yaw)))
 
 
 def draw_sheet(kept: Sequence[Thumbnail], heading: str, left_out: Mapping[str, Sequence[Thumbnail]]) -> RGB:

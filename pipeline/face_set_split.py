@@ -76,22 +76,22 @@ class Splitter:
             num_test: crops for testing so far.
         """
         self._share = share
-        self._num = {False: num_train, True: num_test}
-        self._side_of: dict[Group, bool] = {}
-        self._last_secs: dict[tuple[str, bool], float] = {}
+        self._num = [num_train, num_test]
+        self._side_of: dict[Group, int] = {}
+        self._last_secs: dict[tuple[str, int], float] = {}
 
-    def is_test(self, place: Neighbourhood, time_secs: float | None) -> bool | None:
+    def choose(self, place: Neighbourhood, time_secs: float | None) -> int | None:
         """Choose the side of the next crop; crops of one video come in order of time.
 
         Returns:
-            True for testing; None where the crop is too close to one on the other side and belongs nowhere.
+            0 for training, 1 for testing; None where it is too close to one on the other side and belongs nowhere.
         """
         group = place.group_of(time_secs)
         if group not in self._side_of:
-            self._side_of[group] = self._num[True] < self._share * sum(self._num.values())
+            self._side_of[group] = int(self._num[1] < self._share * sum(self._num))
         side = self._side_of[group]
         if time_secs is not None:
-            other = self._last_secs.get((place.name, not side))
+            other = self._last_secs.get((place.name, 1 - side))
             if other is not None and time_secs - other < place.gap_secs:
                 return None
             self._last_secs[place.name, side] = time_secs
