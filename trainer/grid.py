@@ -41,8 +41,12 @@ class Section:
     rows: Sequence[Row]
 
 
-def draw_grid(sections: Sequence[Section]) -> Picture:
+def draw_grid(sections: Sequence[Section], *, title: str = "") -> Picture:
     """Draw sections one below the other, each under the names of its columns.
+
+    Args:
+        sections: from top to bottom.
+        title: a line above all of them.
 
     Returns:
         HxWx3 uint8 RGB on white.
@@ -58,7 +62,13 @@ def draw_grid(sections: Sequence[Section]) -> Picture:
     num_columns = max(len(_columns(section)) for section in sections)
     width = _MARGIN_PX + num_columns * (tile_px + _GAP_PX)
     bands = [band for section in sections for band in _section_bands(section, tile_px, width)]
-    return np.concatenate(bands)
+    return np.concatenate([*([_title_band(title, width)] if title else []), *bands])
+
+
+def _title_band(title: str, width: int) -> Picture:
+    band = _paper(_HEADER_PX, width)
+    _write(band, title, 6, is_bold=True)
+    return band
 
 
 def _columns(section: Section) -> list[str]:
