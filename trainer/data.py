@@ -129,7 +129,8 @@ class TrainingData:
     def batches(self, start_step: int = 0) -> Generator[tuple[Batch, ...]]:
         """Yield the batches of each step, from one on to the last: as many as are accumulated.
 
-        Close the iterator, or use it up, to end the reading processes.
+        Close the iterator, or use it up, to end the reading processes. They import the program that started them, so a
+        script of one's own needs the usual `if __name__ == "__main__":`.
 
         Raises:
             TrainingDataError: a picture cannot be read any more.

@@ -109,12 +109,14 @@ def test_a_resumed_run_sees_what_the_uninterrupted_one_saw(tmp_path: Path, step:
 
 
 def test_two_processes_see_together_what_one_sees_with_the_double_batch(tmp_path: Path) -> None:
-    root = write_data(tmp_path / "data")
-    one = open_data(root, config(optimizer={"batch_size": 4}))
-    ranks = [open_data(root, config(optimizer={"batch_size": 2}), rank=rank, world_size=2) for rank in (0, 1)]
-    for (whole,), (first,), (second,) in zip(one.batches(), *(rank.batches() for rank in ranks), strict=True):
-        assert torch.equal(whole.a.real, torch.cat([first.a.real, second.a.real]))
-        assert torch.equal(whole.b.real, torch.cat([first.b.real, second.b.real]))
+    root = write_faces(tmp_path / "data")
+    values = EVERYTHING.to_dict()
+    values["optimizer"]["batch_size"] = 1
+    half = TrainConfig.from_dict(values, source="test")
+    whole = list(open_data(root, EVERYTHING).batches())
+    ranks = [list(open_data(root, half, rank=rank, world_size=2).batches()) for rank in (0, 1)]
+    for both, first, second in zip(*(all_tensors(batches) for batches in (whole, *ranks)), strict=True):
+        assert torch.equal(both, torch.cat([first, second]))
 
 
 def test_another_seed_gives_other_batches_and_the_training_generator_is_not_touched(tmp_path: Path) -> None:
