@@ -18,7 +18,9 @@ from model.style import write_atomically
 
 from .data import TrainingData
 from .disk import full_disk_told
+from .evaluation import Evaluator
 from .export import Origin, write_styles
+from .features import load_features
 from .grid import Picture
 from .held_out import HeldOut
 from .journal import Journal
@@ -59,6 +61,10 @@ class Duties:
         self._is_main = state.team.is_main
         self._origin = Origin(folder.path.name, plan.data.resolve().name, data.num_a, data.num_b)
         self._held_out = HeldOut(plan.data, plan.config.networks.image_size_px) if self._is_main else None
+        self._evaluator: Evaluator | None = None
+        if self._held_out is not None and self._held_out.has_tests:
+            # Now, since weights that cannot be fetched shall stop a run at its beginning, not in its middle.
+            self._evaluator = Evaluator(self._held_out, load_features(plan.config.run.features, state.device))
         self._journal: Journal | None = None
         self._saved_step = state.step  # what was resumed from needs no saving
         self._scored_step = -1
@@ -136,8 +142,8 @@ class Duties:
         """Measure; write the styles and a snapshot if the figures are the best so far."""
         self._scored_step = self._state.step
         score: float | None = None
-        if self._held_out is not None and self._held_out.has_tests and self._journal is not None:
-            self.scores, score = self._measure(self._held_out)
+        if self._evaluator is not None and self._journal is not None:
+            self.scores, score = self._measure(self._evaluator)
             self._journal.tick(self._state.step, self.scores)
         score = self._state.team.shared(score if score is None or math.isfinite(score) else None)
         best = self._snapshots.best()
@@ -146,9 +152,16 @@ class Duties:
                 self._write_styles("")
             self._save(score)
 
-    def _measure(self, held_out: HeldOut) -> tuple[dict[str, float], float | None]:
+    def _measure(self, evaluator: Evaluator) -> tuple[dict[str, float], float | None]:
         """Figures of the averaged and the raw generators by name, and the one that chooses the best."""
-        return {}, None
+        state = self._state
+        with chances_untouched(state.device):
+            found = {
+                "averaged": evaluator.scores(state.averages.generators),
+                "raw": evaluator.scores(state.networks.generators),
+            }
+        scores = {f"{kind}/{name}": score for kind, figures in found.items() for name, score in figures.items()}
+        return scores, scores.get(f"averaged/{evaluator.chooses_by}")
 
     def _save(self, score: float | None = None) -> None:
         """Write a snapshot, once a step."""

@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from torch import nn
 
-from model import Generator, Style, load_engine, load_style
+from model import Style, load_engine, load_style
 from model.engine import TorchEngine
 from model.images import to_pictures, to_tensor
 
@@ -36,16 +37,30 @@ Translate = Callable[[Pictures], Pictures]
 """NxHxWx3 uint8 RGB of one domain -> the same of the other."""
 
 
+class HeldOutPictures(Protocol):
+    """Pictures of both domains that no network was trained on."""
+
+    @property
+    def pictures_a(self) -> Pictures:
+        """NxHxWx3 uint8 RGB of domain A."""
+        ...
+
+    @property
+    def pictures_b(self) -> Pictures:
+        """The same of domain B."""
+        ...
+
+
 class Evaluator:
-    """Compares what generators make with real pictures, whose features are computed once.
+    """Compares what generators make with real pictures; those are read, and their features computed, once.
 
     Args:
-        pictures: NxHxWx3 uint8 RGB by domain, `a` and `b`; never trained on.
+        held_out: the real pictures.
         features: what is compared.
     """
 
-    def __init__(self, pictures: Mapping[str, Pictures], features: FeatureExtractor) -> None:
-        self._pictures, self._extract = pictures, features
+    def __init__(self, held_out: HeldOutPictures, features: FeatureExtractor) -> None:
+        self._held_out, self._extract = held_out, features
         self._real: dict[str, Features] = {}
 
     @property
@@ -58,7 +73,7 @@ class Evaluator:
         """Name of the score of `scores` that tells which snapshot is best; lower is better."""
         return f"a2b/kid_{self.features_name}"
 
-    def scores(self, generators: Mapping[str, Generator]) -> dict[str, float]:
+    def scores(self, generators: Mapping[str, nn.Module]) -> dict[str, float]:
         """Measure both directions.
 
         Args:
@@ -84,8 +99,8 @@ class Evaluator:
             U-GAT-IT seems to hold; `num_fake`, `num_real` and `num_source`, the numbers of pictures behind them. Empty
             with fewer than two pictures.
         """
-        source = self._pictures[direction.source]
-        if min(len(source), len(self._pictures[direction.target])) < MIN_PICTURES:
+        source = self._pictures(direction.source)
+        if min(len(source), len(self._pictures(direction.target))) < MIN_PICTURES:
             return {}
         fakes = np.concatenate([self._extract(translate(chunk)) for chunk in _chunks(source)])
         return self._compared(fakes, direction)
@@ -99,8 +114,11 @@ class Evaluator:
     def real_features(self, domain: str) -> Features:
         """Features of the real pictures of `a` or `b`."""
         if domain not in self._real:
-            self._real[domain] = self._extract(self._pictures[domain])
+            self._real[domain] = self._extract(self._pictures(domain))
         return self._real[domain]
+
+    def _pictures(self, domain: str) -> Pictures:
+        return self._held_out.pictures_a if domain == "a" else self._held_out.pictures_b
 
     def _compared(self, fakes: Features, direction: Direction) -> dict[str, float]:
         target, source = self.real_features(direction.target), self.real_features(direction.source)
@@ -174,7 +192,7 @@ def evaluate_style(
     if few := {name: len(found) for name, found in pictures.items() if len(found) < MIN_PICTURES}:
         raise TrainingDataError(f"'{data}': {few} readable test pictures by domain; figures need at least two of each.")
     engine = load_engine(loaded, device=device, precision=precision)
-    evaluator = Evaluator(pictures, load_features(features, engine.device))
+    evaluator = Evaluator(held_out, load_features(features, engine.device))
     scores = evaluator.direction_scores(way, lambda chunk: to_pictures(engine(to_tensor(chunk))))
     counts = {name: int(scores.pop(f"num_{name}")) for name in ("fake", "real", "source")}
     figures = {
@@ -200,7 +218,7 @@ def _title(figures: Mapping[str, Any]) -> str:
     return f"{figures['style']}: {kid_name} {score:.4f} +- {std:.4f} ({counts['fake']} fake, {counts['real']} real)"
 
 
-def _translator(generator: Generator) -> Translate:
+def _translator(generator: nn.Module) -> Translate:
     return lambda pictures: translate(generator, pictures)
 
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
-from model import Generator
 from model.images import to_tensor
 
 from .grid import Picture, Row, Section, draw_grid
@@ -21,8 +21,8 @@ _HEAT_SHARE = 0.55
 
 
 def draw_preview(
-    generators: Mapping[str, Generator],
-    averaged: Mapping[str, Generator] | None,
+    generators: Mapping[str, nn.Module],
+    averaged: Mapping[str, nn.Module] | None,
     pictures_a: Pictures,
     pictures_b: Pictures,
     *,
@@ -54,7 +54,7 @@ def draw_preview(
 
 
 def translation_tiles(
-    there: Generator, back: Generator | None, direction: Direction, picture: Picture
+    there: nn.Module, back: nn.Module | None, direction: Direction, picture: Picture
 ) -> dict[str, Picture]:
     """Translate one picture.
 
@@ -121,7 +121,7 @@ def _as_grey(mask: npt.NDArray[np.float32]) -> Picture:
 
 
 def _rows(
-    kinds: Mapping[str, Mapping[str, Generator]], direction: Direction, pictures: Pictures, names: Sequence[str]
+    kinds: Mapping[str, Mapping[str, nn.Module]], direction: Direction, pictures: Pictures, names: Sequence[str]
 ) -> list[Row]:
     there, back = f"gen_{direction.name}", f"gen_{direction.target}2{direction.source}"
     return [

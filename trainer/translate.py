@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from model import Generator, GeneratorOutput
+from model import GeneratorOutput
 from model.images import to_pictures, to_tensor
 
 Pictures = npt.NDArray[np.uint8]
@@ -18,7 +18,7 @@ Pictures = npt.NDArray[np.uint8]
 
 
 @contextmanager
-def at_rest(*generators: Generator) -> Iterator[None]:
+def at_rest(*generators: nn.Module) -> Iterator[None]:
     """Leave generators in evaluation mode and without gradients for a while."""
     were_training = [generator.training for generator in generators]
     try:
@@ -31,16 +31,17 @@ def at_rest(*generators: Generator) -> Iterator[None]:
             generator.train(was_training)
 
 
-def run_generator(generator: Generator, images: Tensor) -> GeneratorOutput:
-    """Translate N3HW pictures on any device; call it within `at_rest`.
+def run_generator(generator: nn.Module, images: Tensor) -> GeneratorOutput:
+    """Translate N3HW pictures on any device with a `model.Generator`; call it within `at_rest`.
 
     A compiled generator runs as it was written: a few pictures are not worth another compilation.
     """
     weights = next(generator.parameters())
-    return generator.forward(images.to(weights.device))
+    output: GeneratorOutput = generator.forward(images.to(weights.device))
+    return output
 
 
-def translate(generator: Generator, pictures: Pictures) -> Pictures:
+def translate(generator: nn.Module, pictures: Pictures) -> Pictures:
     """Translate pictures, all at once; what a diverged generator makes not finite becomes grey."""
     with at_rest(generator):
         return shown(run_generator(generator, to_tensor(pictures)).image)
