@@ -11,8 +11,6 @@ from torch.nn import functional as F
 
 from model.norms import at_least_float32
 
-_LUMINANCE = (0.299, 0.587, 0.114)  # of R, G, B: ITU-R BT.601
-
 
 def least_squares(logits: Tensor, *, is_real: bool, share: Tensor | None = None) -> Tensor:
     """Least-squares adversarial loss (Mao et al., arXiv:1611.04076): mean square distance of logits from 1 or 0.
@@ -57,9 +55,9 @@ def magnitude(image: Tensor) -> Tensor:
 
 
 def in_grey(image: Tensor) -> Tensor:
-    """The luminance of pictures, as three equal channels."""
-    weights = image.new_tensor(_LUMINANCE).reshape(1, 3, 1, 1)
-    return (image * weights).sum(1, keepdim=True).expand_as(image)
+    """The luminance of pictures (ITU-R BT.601), as three equal channels."""
+    red, green, blue = image.split(1, 1)
+    return (0.299 * red + 0.587 * green + 0.114 * blue).expand_as(image)
 
 
 def at_size_of(face: Tensor, logits: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Two processes with a picture each take the steps of one process with both."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,20 @@ def _work(rank: int, folder: Path) -> None:
     )
     plain = _train([split(random_batch(2))[rank]], CONFIG, DistributedDataParallel)
     accumulated = _train(split(random_batch(4))[rank::NUM_PROCESSES], ACCUMULATED, DistributedDataParallel)
-    torch.save([plain, accumulated], folder / f"rank{rank}.pt")
+    skipped = _skipped_by_one_bad_picture(rank)
+    torch.save([plain, accumulated, skipped], folder / f"rank{rank}.pt")
     distributed.destroy_process_group()
+
+
+def _skipped_by_one_bad_picture(rank: int) -> bool:
+    """Did this process leave its weights alone in a step in which the other's picture is broken?"""
+    batch = random_batch()
+    if rank == 1:
+        batch = replace(batch, a=replace(batch.a, real=batch.a.real * float("nan")))
+    stepper = Stepper(networks_of(CONFIG), CONFIG, wrap=DistributedDataParallel)
+    before = stepper.networks.gen_a2b.draw.weight.detach().clone()
+    result = stepper.run([batch], 1e-3, 0.0)
+    return not result.is_finite and torch.equal(before, stepper.networks.gen_a2b.draw.weight)
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +64,7 @@ def test_two_processes_have_the_losses_and_weights_of_one_with_all_pictures(of_r
     for key, wanted in weights.items():
         torch.testing.assert_close(first[1][key], wanted, atol=1e-9, rtol=0)
         assert torch.equal(first[1][key], second[1][key])
+
+
+def test_all_processes_skip_a_step_that_is_not_finite_in_one(of_ranks):
+    assert [rank[2] for rank in of_ranks] == [True, True]
