@@ -170,6 +170,7 @@ class OptimizerConfig:
     batch_size: int = _choice(1, "Pictures of each domain per step and process.", low=1, high=256)
     accumulate: int = _choice(1, "Batches whose gradients are added up to one step.", low=1, high=256)
     learning_rate: float = _choice(1e-4, "Adam's rate at the start.", low=0.0, high=1.0)
+    disc_rate: float = _choice(1.0, "The discriminators' learning rate, over the generators'.", low=0.0, high=100.0)
     beta1: float = _choice(0.5, "Adam's first beta.", low=0.0, high=0.9999)
     beta2: float = _choice(0.999, "Adam's second beta.", low=0.0, high=0.99999)
     weight_decay: float = _choice(1e-4, "L2 penalty, added to the gradient.", low=0.0, high=1.0)

@@ -43,6 +43,8 @@ class Phase:
     optimizer: torch.optim.Optimizer
     loss: Callable[[Batch, CycleOutputs | None, float, bool], Terms]
     """Of a batch, what the generators made of it if that is there already, progress, and whether it is the first."""
+    rate: float = 1.0
+    """Its learning rate, over the run's."""
 
 
 class Stepper:
@@ -79,7 +81,13 @@ class Stepper:
         _freeze_unused(networks, config)
         self._generators, self._critics = wrap(self._inner_generators), wrap(self._inner_critics)
         self.phases = [
-            Phase("discriminator", self._critics, _adam(networks.discriminators, config), self._discriminator_loss),
+            Phase(
+                "discriminator",
+                self._critics,
+                _adam(networks.discriminators, config),
+                self._discriminator_loss,
+                rate=config.optimizer.disc_rate,
+            ),
             Phase("generator", self._generators, _adam(networks.generators, config), self._generator_loss),
         ]
         self.num_skipped = torch.zeros((), dtype=torch.int64, device=self._device)
@@ -91,7 +99,7 @@ class Stepper:
 
         Args:
             batches: whose gradients are averaged; as one batch of all their pictures would give.
-            learning_rate: of both optimizers.
+            learning_rate: of the generators; the discriminators' follows by `disc_rate`.
             progress: share of the run that is done, in [0, 1].
         """
         # One batch: its translations serve all phases, whose networks have not changed meanwhile. Several: every
@@ -102,7 +110,7 @@ class Stepper:
         for phase in self.phases:
             terms = self._accumulate(phase, batches, made, progress)
             losses |= {f"{phase.name}/{name}": value for name, value in terms.items()}
-            found.append(_descend(phase.optimizer, learning_rate))
+            found.append(_descend(phase.optimizer, learning_rate * phase.rate))
         for generator in self.networks.generators.values():
             clip_rho(generator, adaptive_upper=self._compat.adaptive_rho_upper)
         is_finite = torch.stack(found).sum() == 0

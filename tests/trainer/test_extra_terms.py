@@ -7,7 +7,7 @@ from torch import Tensor
 
 from trainer.augment import build_augment
 from trainer.batch import Batch, DomainBatch
-from trainer.config import LossWeights, NetworkConfig, ObjectiveConfig, TrainConfig
+from trainer.config import LossWeights, NetworkConfig, ObjectiveConfig, OptimizerConfig, TrainConfig
 from trainer.extra_terms import build_extra_terms
 from trainer.networks import build_networks
 from trainer.steps import Stepper
@@ -60,3 +60,15 @@ def test_each_term_changes_what_the_generator_learns() -> None:
     assert not torch.equal(*weights)
     assert "generator/perceptual" in one_step(TINY)[0]
     assert "generator/perceptual" not in one_step(plain)[0]
+
+
+def test_discriminators_may_learn_at_a_rate_of_their_own() -> None:
+    steps: dict[float, Tensor] = {}
+    for rate in (0.0, 1.0, 3.0):
+        config = replace(TINY, losses=LossWeights(), optimizer=OptimizerConfig(disc_rate=rate, weight_decay=0.0))
+        networks = build_networks(config, "cpu")
+        before = networks.disc_local_b.judge.weight.detach().clone()
+        Stepper(networks, config).run([batch()], 1e-3, 0.5)
+        steps[rate] = networks.disc_local_b.judge.weight.detach() - before
+    assert not steps[0.0].any()
+    assert torch.allclose(steps[3.0], 3 * steps[1.0], rtol=1e-3, atol=1e-6)
