@@ -5,7 +5,6 @@ Every process asks, because some of it is gathered from all; the main one alone 
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 from pathlib import Path
@@ -16,6 +15,7 @@ import cv2
 
 from model.style import write_atomically
 
+from .curves import draw_curves
 from .data import TrainingData
 from .disk import full_disk_told
 from .evaluation import Evaluator
@@ -181,10 +181,7 @@ class Duties:
         best = self._snapshots.best()
         is_best = best is None or best.step == self._state.step
         self._write_styles("" if is_best else "_last")
-        with contextlib.suppress(ImportError):
-            from .curves import draw_curves  # type: ignore[import-not-found]
-
-            draw_curves(self._folder.log_file, self._folder.curves_file)
+        draw_curves(self._folder.log_file, self._folder.curves_file)
 
     @property
     def styles(self) -> dict[str, Path]:
