@@ -14,6 +14,9 @@ from torch.nn import functional as F
 from .norms import AdaptiveLayerInstanceNorm, InstanceNorm, LayerInstanceNorm
 
 
+_TILE = 4  # side of the tile of pixels that `DrawingConv` computes at once
+
+
 class PaddedConv(nn.Conv2d):
     """Convolution behind reflection padding; an odd size at stride 1 keeps H and W, size 4 takes one off."""
 
@@ -24,6 +27,29 @@ class PaddedConv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """NCHW -> NCHW, H and W divided by the stride."""
         return super().forward(reflect(x, self._margin))
+
+
+class DrawingConv(PaddedConv):
+    """`PaddedConv` of few output channels that is quicker to train on a CPU, whose kernels starve on those."""
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        is_training_on_cpu = input.device.type == "cpu" and torch.is_grad_enabled()
+        if not is_training_on_cpu or (input.shape[2] - weight.shape[2] + 1) % _TILE:
+            plain: Tensor = super()._conv_forward(input, weight, bias)
+            return plain
+        # One position in 4x4, but with the outputs of all 16 as channels: more arithmetic, better used.
+        tiled = F.conv2d(input, _tile_weight(weight), None, stride=_TILE)
+        drawn = F.pixel_shuffle(tiled, _TILE)
+        return drawn if bias is None else drawn + bias[:, None, None].to(drawn.dtype)
+
+
+def _tile_weight(weight: Tensor) -> Tensor:
+    """OIKK -> (16 O)IMM, M = K + 3: the kernel at the 16 places within a tile."""
+    margin = _TILE - 1
+    size = weight.shape[2] + margin
+    places = F.pad(weight, (margin,) * 4).unfold(2, size, 1).unfold(3, size, 1)  # O I 4 4 M M, last place first
+    tiled = places.flip(2, 3).permute(0, 2, 3, 1, 4, 5).flatten(0, 2)
+    return tiled.contiguous(memory_format=torch.channels_last)
 
 
 def reflect(x: Tensor, margin: Sequence[int]) -> Tensor:
@@ -153,7 +179,12 @@ class CamHead(nn.Module):
         """
         evidence = x if evidence is None else evidence
         logits = torch.cat([self.average(evidence.mean((2, 3))), self.maximum(evidence.amax((2, 3)))], 1)
+        if self.use_attention and x.numel() < self.merge.in_channels * x.shape[1]:
+            return self.merge(self._weighed_copies(x)), logits  # the map is smaller than the weights
         return F.conv2d(x, self._weighed_merge(), self.merge.bias), logits
+
+    def _weighed_copies(self, x: Tensor) -> Tensor:
+        return torch.cat([x * _channel_weights(c).to(x.dtype) for c in (self.average, self.maximum)], 1)
 
     def _weighed_merge(self) -> Tensor:
         # merge(cat(x * a, x * m)) is one convolution with the weights A * a + M * m.

@@ -17,7 +17,7 @@ from .blocks import (
     AdaptiveResidualBlock,
     CamHead,
     DownLayer,
-    PaddedConv,
+    DrawingConv,
     ResidualBlock,
     UpLayer,
 )
@@ -75,7 +75,7 @@ class Generator(nn.Module):
         if num_masks:
             num_drawn = num_masks - has_input_candidate
             self.mask_branch = MaskBranch(base_channels, num_blocks, num_masks, use_scse, is_transposed)
-        self.draw = PaddedConv(base_channels, 3 * num_drawn, 7)
+        self.draw = DrawingConv(base_channels, 3 * num_drawn, 7)
         self.has_input_candidate = has_input_candidate
         self.mixes_colours = mixes_colours
 

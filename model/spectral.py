@@ -69,8 +69,25 @@ class SpectralConv(PaddedConv):
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         weight, value = self.spectral(weight)
-        output: Tensor = super()._conv_forward(input, weight, None)
+        output = self._product(input, weight) if self._is_wide(input) else super()._conv_forward(input, weight, None)
         return _divided(output, value, None if bias is None else bias[:, None, None])
+
+    def _output_hw(self, input: Tensor) -> tuple[int, int]:
+        (height, width), (size, _), (stride, _) = input.shape[2:], self.kernel_size, self.stride
+        return (height - size) // stride + 1, (width - size) // stride + 1
+
+    def _is_wide(self, input: Tensor) -> bool:
+        """Is it a large weight over a small map, on a CPU? Its convolutions lay the weight out anew at each call."""
+        height, width = self._output_hw(input)
+        is_small = len(input) * height * width <= self.out_channels
+        return input.device.type == "cpu" and is_small and _is_channels_last(self.weight)
+
+    def _product(self, input: Tensor, weight: Tensor) -> Tensor:
+        """The convolution as one matrix product with the weight as it lies in memory."""
+        (size, _), (stride, _) = self.kernel_size, self.stride
+        patches = input.permute(0, 2, 3, 1).unfold(1, size, stride).unfold(2, size, stride)  # N h w C size size
+        columns = patches.permute(0, 1, 2, 4, 5, 3).flatten(3)
+        return F.linear(columns, _matrix(weight)).permute(0, 3, 1, 2)
 
 
 class SpectralLinear(nn.Linear):

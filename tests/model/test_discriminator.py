@@ -81,6 +81,24 @@ def test_a_spectral_layer_is_one_with_a_divided_weight_in_value_and_gradients(me
     torch.testing.assert_close((layer.weight.grad, layer.bias.grad), wanted)
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_large_weight_over_a_small_map_gives_what_a_convolution_gives(stride, monkeypatch):
+    torch.manual_seed(0)
+    layer = SpectralConv(6, 64, 4, stride=stride).double().to(memory_format=torch.channels_last).eval()
+    x = torch.randn(1, 6, 8, 8).double().requires_grad_()
+    used = []
+    product = SpectralConv._product
+    monkeypatch.setattr(SpectralConv, "_product", lambda self, *given: used.append(1) or product(self, *given))
+    outcomes = []
+    for _ in range(2):
+        output = layer(x)
+        gradients = torch.autograd.grad(output.square().sum(), (x, layer.weight, layer.bias))
+        outcomes.append((output, *gradients))
+        monkeypatch.setattr(SpectralConv, "_is_wide", lambda self, input: False)
+    torch.testing.assert_close(*outcomes)
+    assert len(used) == 1
+
+
 def test_the_memory_format_of_the_weights_does_not_matter():
     torch.manual_seed(0)
     layer = SpectralConv(3, 5, 4).train()

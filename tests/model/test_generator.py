@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from model import GeneratorConfig, build_generator
+from model.blocks import DrawingConv
 from model.summary import count_parameters
 from tests.model.networks import random_crops, tiny_config, tiny_generator
 
@@ -121,3 +122,17 @@ def test_the_light_generator_of_32_channels_has_2_657_157_parameters():
 def test_a_configuration_that_cannot_be_built_is_refused_with_its_value(changes, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(tiny_config(), **changes)
+
+
+def test_the_last_layer_draws_the_same_while_it_learns():
+    torch.manual_seed(0)
+    layer, x = DrawingConv(8, 3, 7).double(), torch.randn(2, 8, 16, 16).double().requires_grad_()
+    plain = torch.nn.Sequential(torch.nn.ReflectionPad2d(3), torch.nn.Conv2d(8, 3, 7).double())
+    plain[1].load_state_dict(layer.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(layer(x), plain(x))
+    outcomes = [
+        (network(x), *torch.autograd.grad(network(x).square().sum(), (x, *network.parameters())))
+        for network in (layer, plain)
+    ]
+    torch.testing.assert_close(*outcomes)
