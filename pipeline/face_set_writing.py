@@ -212,7 +212,7 @@ def open_face_folder(root: Path, layout: Layout, shape: CropShape, *, overwrite:
     for row in read_table(root / layout.table):
         if row.file and row.crop != crop_text(shape):
             raise OutputError(
-                f'"{root}" holds crops of the kind "{row.crop}"; cut the same, or choose another --output.'
+                f'"{root}" holds crops of the kind "{row.crop}", not "{crop_text(shape)}"; choose another --output.'
             )
     with work_folder(root, f"crop{layout.domain}", resume=False) as staging:
         yield FaceFolder(root, layout, shape, staging, overwrite=overwrite)
