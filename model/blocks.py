@@ -13,7 +13,6 @@ from torch.nn import functional as F
 
 from .norms import AdaptiveLayerInstanceNorm, InstanceNorm, LayerInstanceNorm
 
-
 _TILE = 4  # side of the tile of pixels that `DrawingConv` computes at once
 
 
