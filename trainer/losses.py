@@ -56,7 +56,7 @@ def magnitude(image: Tensor) -> Tensor:
 
 def in_grey(image: Tensor) -> Tensor:
     """The luminance of pictures (ITU-R BT.601), as three equal channels."""
-    red, green, blue = image.split(1, 1)
+    red, green, blue = image[:, :1], image[:, 1:2], image[:, 2:]
     return (0.299 * red + 0.587 * green + 0.114 * blue).expand_as(image)
 
 
