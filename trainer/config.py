@@ -195,8 +195,9 @@ class RunConfig:
     )
     start_back_from: str | None = _choice(
         None,
-        "Begin the way back (B to A) with the weights of a style: even one of A to B is nearer than chance.",
-        metavar="STYLE",
+        "Begin the way back (B to A) with the weights of a style (even one of A to B is nearer than chance), or it "
+        "and the discriminators with those of a run.",
+        metavar="STYLE|RUN",
     )
     seed: int = _choice(0, "Of first weights, batches and every other chance.", low=0)
     device: str = _choice("auto", "auto, cpu, cuda, cuda:1.", metavar="DEVICE")

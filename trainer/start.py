@@ -1,4 +1,4 @@
-"""First weights from elsewhere, of the same architecture: `--start-from` style or run, `--start-back-from` style."""
+"""First weights from elsewhere, of the same architecture: `--start-from` and `--start-back-from`, style or run."""
 
 from __future__ import annotations
 
@@ -33,15 +33,27 @@ def put_start(networks: Networks, config: TrainConfig) -> None:
         SnapshotError: they are of another architecture; the message names the settings.
         ModelError: there is no such style, or its file is damaged.
     """
-    named = config.run.start_from
-    if named is not None and (Path(named) / "config.json").is_file():
-        folder = RunFolder.find(Path(named))
-        content, _ = Snapshots(folder.snapshots, keep=1).load_newest(architecture_of(config))
-        networks.load_state_dict(content["networks"])
-    elif named is not None:
-        _put_style(networks.gen_a2b, named, config)
-    if config.run.start_back_from is not None:
-        _put_style(networks.gen_b2a, config.run.start_back_from, config)
+    there, back = config.run.start_from, config.run.start_back_from
+    if there is not None and _is_run(there):
+        networks.load_state_dict(_weights_of(there, config))
+    elif there is not None:
+        _put_style(networks.gen_a2b, there, config)
+    if back is not None and _is_run(back):
+        networks.load_state_dict(_weights_of(back, config) | {"gen_a2b": networks.gen_a2b.state_dict()})
+    elif back is not None:
+        _put_style(networks.gen_b2a, back, config)
+
+
+def _is_run(named: str) -> bool:
+    return (Path(named) / "config.json").is_file()
+
+
+def _weights_of(run: str, config: TrainConfig) -> dict[str, Any]:
+    """Weights of a run's networks by name."""
+    folder = RunFolder.find(Path(run))
+    content, _ = Snapshots(folder.snapshots, keep=1).load_newest(architecture_of(config))
+    weights: dict[str, Any] = content["networks"]
+    return weights
 
 
 def _put_style(generator: Generator, named: str, config: TrainConfig) -> None:

@@ -10,7 +10,9 @@ from model import GeneratorConfig, Style, StyleCard, build_generator
 from trainer.config import NetworkConfig, RunConfig, TrainConfig
 from trainer.errors import SnapshotError
 from trainer.networks import build_networks
-from trainer.start import put_start
+from trainer.run_folder import RunFolder
+from trainer.snapshots import Snapshots
+from trainer.start import architecture_of, put_start
 
 TINY = TrainConfig(
     networks=NetworkConfig(image_size_px=32, base_channels=4, num_blocks=1, global_depth=3, local_depth=3)
@@ -49,3 +51,17 @@ def test_a_style_of_another_width_is_refused_for_either_way(tmp_path: Path) -> N
     ):
         with pytest.raises(SnapshotError, match="channels"):
             put_start(build_networks(TINY, "cpu"), replace(TINY, run=run))
+
+
+def test_a_run_lends_its_way_back_and_its_discriminators(tmp_path: Path) -> None:
+    there, lender = style(tmp_path / "there.safetensors"), replace(TINY, run=RunConfig(seed=5))
+    lent, folder = build_networks(lender, "cpu"), RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    folder.config_file.write_text("{}")
+    Snapshots(folder.snapshots, keep=1).save({"networks": lent.state_dict()}, 3, architecture_of(lender))
+    run = RunConfig(start_from=str(tmp_path / "there.safetensors"), start_back_from=str(folder.path))
+    networks = build_networks(TINY, "cpu")
+    put_start(networks, replace(TINY, run=run))
+    assert torch.equal(networks.gen_a2b.draw.weight, there.generator.draw.weight)
+    assert torch.equal(networks.gen_b2a.draw.weight, lent.gen_b2a.draw.weight)
+    assert torch.equal(networks.disc_global_b.judge.weight, lent.disc_global_b.judge.weight)
