@@ -23,6 +23,7 @@ from pipeline.cli_faces import faces
 from pipeline.cli_styles import styles
 from pipeline.errors import BatchError
 from trainer.cli import train
+from trainer.cli_evaluate import evaluate
 
 EXIT_OK = 0
 """Everything asked for was done."""
@@ -109,6 +110,7 @@ cli.add_command(convert)
 cli.add_command(crop)
 cli.add_command(demo)
 cli.add_command(doctor)
+cli.add_command(evaluate)
 cli.add_command(faces)
 cli.add_command(styles)
 cli.add_command(train)

@@ -1,4 +1,4 @@
-"""The commands `train` and `evaluate`: parse, call, print; loop.py and evaluation.py do the work. Imports no torch."""
+"""The command `train`: parse, call, print; loop.py does the work. Imports no torch."""
 
 from __future__ import annotations
 

@@ -11,8 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import cv2
-
 from model.style import write_atomically
 
 from .curves import draw_curves
@@ -21,7 +19,7 @@ from .disk import full_disk_told
 from .evaluation import Evaluator
 from .export import Origin, write_styles
 from .features import load_features
-from .grid import Picture
+from .grid import to_png
 from .held_out import HeldOut
 from .journal import Journal
 from .meter import LossMeter
@@ -135,7 +133,7 @@ class Duties:
             )
         path = self._folder.previews / f"step-{state.step:08d}.png"
         with full_disk_told(path, "the snapshots made so far are whole"):
-            write_atomically(path, _as_png(picture))
+            write_atomically(path, to_png(picture))
         self._journal.picture("preview", picture, state.step)
 
     def _evaluate(self) -> None:
@@ -188,8 +186,3 @@ class Duties:
         """Style files that are there, by direction."""
         files = {d.name: self._folder.style_file(d.name) for d in DIRECTIONS}
         return {direction: path for direction, path in files.items() if path.is_file()}
-
-
-def _as_png(picture: Picture) -> bytes:
-    """HxWx3 uint8 RGB as a file's content."""
-    return bytes(cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1])

@@ -65,6 +65,11 @@ def draw_grid(sections: Sequence[Section], *, title: str = "") -> Picture:
     return np.concatenate([*([_title_band(title, width)] if title else []), *bands])
 
 
+def to_png(picture: Picture) -> bytes:
+    """Encode HxWx3 uint8 RGB as a file's content."""
+    return bytes(cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1])
+
+
 def _title_band(title: str, width: int) -> Picture:
     band = _paper(_HEADER_PX, width)
     _write(band, title, 6, is_bold=True)

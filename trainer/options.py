@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,7 @@ def train_options(command: Any) -> Any:
     return command
 
 
-def some_train_options(section: str, *names: str) -> Any:
+def some_train_options(section: str, *names: str) -> Callable[[Any], Any]:
     """Return a decorator that adds the options of some fields of one section."""
 
     def decorate(command: Any) -> Any:
