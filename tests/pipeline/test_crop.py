@@ -191,6 +191,15 @@ def test_a_line_that_a_crash_cut_off_does_no_harm(photos: Path, tmp_path: Path) 
     assert [row.file for row in rows(tmp_path / "out")] == ["crops/anna-1.png", "crops/berta-1.png"]
 
 
+def test_what_a_killed_run_left_behind_is_cleared_away(photos: Path, tmp_path: Path) -> None:
+    left = tmp_path / "out" / STATE_FOLDER / "work" / "crop" / "0.png"
+    left.parent.mkdir(parents=True)
+    left.write_text("half a picture")
+    assert crop(photos, "-o", tmp_path / "out") == 0
+    assert len(files(tmp_path / "out")) == 2
+    assert not (tmp_path / "out" / STATE_FOLDER).exists()
+
+
 def test_a_bad_input_does_not_harm_the_others(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (photos / "b.jpg").write_bytes(b"\xff\xd8\xff no picture")
     (photos / "c.mp4").write_text("no video")
