@@ -93,7 +93,11 @@ def train(
         planned = plan.begun(config, plan.data_of(data, config_file), runs, name)
     if dry_run:
         return _show(context, planned)
-    result = plan.carry_out(planned)
+    try:
+        result = plan.carry_out(planned)
+    except KeyboardInterrupt:  # before the first step, or a second Ctrl-C
+        click.echo("Stopped at once; `train --resume RUN` goes on from the last snapshot, if there is one.", err=True)
+        return INTERRUPTED
     return 0 if result is None else _conclude(context, result)
 
 
@@ -130,6 +134,8 @@ def _show(context: click.Context, planned: Plan) -> int:
 
 def _conclude(context: click.Context, result: TrainResult) -> int:
     """Print what came out; return the exit code."""
+    from .evaluation import score_lines
+
     command = f"train --resume {shlex.quote(str(result.folder))}"
     if context.find_root().obj.json:
         told = {"ok": not result.is_interrupted, "run": str(result.folder), "steps": result.step}
@@ -140,8 +146,8 @@ def _conclude(context: click.Context, result: TrainResult) -> int:
         click.echo(f"Stopped after step {result.step}, and saved. Go on with: {command}")
     else:
         click.echo(f"{result.folder}: {result.step} steps, {result.skipped_steps} skipped.")
-        for name, score in result.scores.items():
-            click.echo(f"  {name:32}{score:.6g}")
+        for line in score_lines(result.scores):
+            click.echo(f"  {line}")
         for path in result.styles.values():
             click.echo(f"Style: {path}")
     return INTERRUPTED if result.is_interrupted else 0

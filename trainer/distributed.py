@@ -9,12 +9,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
 from torch import distributed as dist
 
 T = TypeVar("T")
+
+_PATIENCE = timedelta(hours=2)  # the main process measures and saves while the others wait
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,8 @@ def team_from_environment(device: str) -> Iterator[Team]:
     is_cuda = device != "cpu" and torch.cuda.is_available()
     if is_cuda:
         torch.cuda.set_device(team.local_rank)
-    dist.init_process_group("nccl" if is_cuda else "gloo")
-    _talk_group[:] = [dist.new_group(backend="gloo") if is_cuda else dist.group.WORLD]
+    dist.init_process_group("nccl" if is_cuda else "gloo", timeout=_PATIENCE)
+    _talk_group[:] = [dist.new_group(backend="gloo", timeout=_PATIENCE) if is_cuda else dist.group.WORLD]
     try:
         yield team
     finally:

@@ -64,8 +64,8 @@ class Duties:
             # Now, since weights that cannot be fetched shall stop a run at its beginning, not in its middle.
             self._evaluator = Evaluator(self._held_out, load_features(plan.config.run.features, state.device))
         self._journal: Journal | None = None
-        self._saved_step = state.step  # what was resumed from needs no saving
-        self._scored_step = -1
+        self._saved_step = self._logged_step = state.step  # what was resumed from is on the disk
+        self._shown_step = self._scored_step = -1
 
     def __enter__(self) -> Self:
         if self._is_main:
@@ -92,8 +92,11 @@ class Duties:
 
     def finish(self, *, is_over: bool) -> None:
         """Leave the run so that it can go on or, if it is over, with everything that it was made for."""
-        if is_over and self._scored_step != self._state.step:
+        if self._logged_step != self._state.step:
+            self._log()
+        if is_over and self._shown_step != self._state.step:
             self._preview()
+        if is_over and self._scored_step != self._state.step:
             self._evaluate()
         if self._saved_step != self._state.step:
             self._save()
@@ -102,6 +105,7 @@ class Duties:
         self._state.team.wait()
 
     def _log(self) -> None:
+        self._logged_step = self._state.step
         losses = self.meter.take(self._state.team)
         if self._journal is None:
             return
@@ -119,6 +123,7 @@ class Duties:
         )
 
     def _preview(self) -> None:
+        self._shown_step = self._state.step
         if self._held_out is None or self._journal is None:
             return
         state, held_out = self._state, self._held_out

@@ -49,7 +49,7 @@ def write_styles(
         origin: for the cards.
         files: where to, by `a2b` and `b2a`.
         step: steps done.
-        scores: figures on held-out pictures, by name; a card receives those of its own direction.
+        scores: figures on held-out pictures, by name; a card receives those of its own direction, averaged.
 
     Raises:
         OutOfSpaceError: the disk is full; what stood there before is as it was.
@@ -69,6 +69,7 @@ def _style(
     step: int,
     scores: Mapping[str, float],
 ) -> Style:
+    prefix = f"averaged/{direction}/"
     kimg = step * config.optimizer.batch_size * config.optimizer.accumulate / 1000
     card = StyleCard(
         description=f"Trained on {origin.data}: {_DOMAINS[direction]}.",
@@ -78,7 +79,7 @@ def _style(
             f"ugatit-pipeline train, run {origin.run}, {step} steps ({kimg:g} kimg per process), "
             f"{origin.num_a} pictures of A and {origin.num_b} of B in {origin.data}"
         ),
-        metrics={name: float(value) for name, value in scores.items() if f"/{direction}/" in f"/{name}"},
+        metrics={name.removeprefix(prefix): float(value) for name, value in scores.items() if name.startswith(prefix)},
     )
     name = origin.run if direction == "a2b" else f"{origin.run}-{direction}"
     return Style(name, card, generator_config(config), generator)

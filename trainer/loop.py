@@ -11,13 +11,13 @@ import torch
 from .data import TrainingData
 from .distributed import Team
 from .duties import Duties
-from .errors import DivergenceError
+from .errors import DivergenceError, TrainConfigError
 from .interruption import Interruption
 from .memory import lack_of_memory_told
 from .plan import Plan, TrainResult
 from .progress import Progress
 from .run_folder import RunFolder
-from .run_state import RunState, build_state
+from .run_state import RunState, build_state, chances_untouched
 from .snapshots import Snapshots
 from .start import architecture_of, put_start
 
@@ -45,21 +45,15 @@ def train(
     """
     config, folder = plan.config, _folder_of(plan)
 
-    # Set up
-    with lack_of_memory_told(config, precision, device):
-        state = build_state(config, team, device, precision, lambda networks: put_start(networks, config))
-
-    # Resume
+    # Set up, from first weights or from a snapshot
     snapshots = Snapshots(folder.snapshots, config.run.keep_snapshots)
-    if plan.folder is not None and snapshots.steps():
-        content, info = snapshots.load_newest(architecture_of(config))
-        state.restore(content)
-        del content
-        _logger.info("Going on after step %d of '%s'.", info.step, folder.path)
+    with lack_of_memory_told(config, precision, device):
+        state = _resumed(plan, snapshots, team, device, precision)
 
     with ExitStack() as stack:
         interruption = stack.enter_context(Interruption())
-        duties = stack.enter_context(Duties(plan, folder, state, data, snapshots, progress))
+        with chances_untouched(device):  # its networks for measuring are built at random first
+            duties = stack.enter_context(Duties(plan, folder, state, data, snapshots, progress))
         batches = stack.enter_context(closing(data.batches(state.step)))
         progress.start(first_step=state.step, steps=config.run.steps, pictures_per_step=state.images_per_step)
         is_stopped = team.any(interruption.is_asked)
@@ -88,6 +82,20 @@ def train(
             scores=duties.scores,
             styles=duties.styles,
         )
+
+
+def _resumed(plan: Plan, snapshots: Snapshots, team: Team, device: torch.device, precision: str) -> RunState:
+    """Build a run's state: as its newest whole snapshot has it, or before the first step if there is none."""
+    config = plan.config
+    if not snapshots.steps():
+        return build_state(config, team, device, precision, lambda networks: put_start(networks, config))
+    content, info = snapshots.load_newest(architecture_of(config))
+    if info.step > config.run.steps:
+        raise TrainConfigError(f"--steps is {config.run.steps}, but {info.step} are done.")
+    state = build_state(config, team, device, precision)
+    state.restore(content)
+    _logger.info("Going on after step %d.", info.step)
+    return state
 
 
 def _folder_of(plan: Plan) -> RunFolder:

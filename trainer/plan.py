@@ -11,7 +11,7 @@ import logging
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -187,11 +187,20 @@ def _open_folder(plan: Plan, team: Team, data: TrainingData, device: torch.devic
         "device": str(device),
         "precision": precision,
         "processes": team.size,
-        "versions": {name: version(name) for name in ("ugatit-pipeline", "torch", "numpy", "opencv-python")}
-        | {"python": platform.python_version()},
+        "versions": _versions(),
     }
     folder.write_config(plan.config, found)
     return folder
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in ("ugatit-pipeline", "torch", "numpy", "opencv-python"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # run from a checkout that is not installed
+            found[name] = "unknown"
+    return found
 
 
 def _check_data(data: Path) -> None:

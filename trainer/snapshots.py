@@ -83,7 +83,7 @@ class Snapshots:
             finally:
                 partial.unlink(missing_ok=True)
             _sync_folder(self.folder)
-        self._remove_old()
+        self._remove_old(step)
         return path
 
     def load_newest(self, architecture: Mapping[str, Any]) -> tuple[State, SnapshotInfo]:
@@ -133,11 +133,13 @@ class Snapshots:
         except (OSError, ValueError, TypeError):
             return None
 
-    def _remove_old(self) -> None:
+    def _remove_old(self, newest: int) -> None:
+        """Keep the last ones and the best; what is of a later step was damaged and not gone on from."""
         best = self.best()
-        kept = set(sorted(self.steps())[-self.keep :]) | ({best.step} if best is not None else set())
+        past = sorted(step for step in self.steps() if step <= newest)
+        kept = {*past[-self.keep :], *([best.step] if best is not None else [])}
         for step in set(self.steps()) - kept:
-            self._path(step).unlink()  # first: a snapshot without what stands beside it is no snapshot
+            self._path(step).unlink()  # first: what stands beside a snapshot is nothing alone
             self._path(step).with_suffix(".json").unlink(missing_ok=True)
 
     def _what_is_left(self) -> str:
