@@ -37,7 +37,7 @@ class Batch:
         return dataclasses.replace(self, a=_moved(self.a, device), b=_moved(self.b, device))
 
     def pin_memory(self) -> Batch:
-        """Return the batch in page-locked memory; a data loader calls this where a CUDA device trains."""
+        """Return the batch in page-locked memory, from which copies to a CUDA device do not wait."""
         return dataclasses.replace(self, a=_pinned(self.a), b=_pinned(self.b))
 
 

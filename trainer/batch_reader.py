@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch.utils.data import Dataset
 
 from model import to_tensor
@@ -23,7 +22,7 @@ from .face_masks import MaskStore
 from .histograms import match_histogram
 from .picture_files import CheckedPicture, Picture, read_picture
 from .sample_order import SampleOrder, Stream
-from .transforms import Geometry, Pixels, cut_square, draw_geometry, replace_background, shrink, to_masks
+from .transforms import Geometry, Pixels, cut_square, draw_geometry, replace_background, shrink, to_mask
 
 CACHE_BYTES = 512 << 20
 """Memory for decoded pictures, of all reading processes of a training process together."""
@@ -37,6 +36,44 @@ class Sample:
     """SxSx3 uint8 RGB."""
     masks: Pixels | None
     """SxSx2 uint8: face and core."""
+
+
+@dataclass(frozen=True)
+class ReadDomain:
+    """The pictures of one domain in a batch."""
+
+    pictures: Pixels
+    """NHWC uint8 RGB."""
+    blurred: Pixels | None
+    """The same, edge-blurred."""
+    masks: Pixels | None
+    """NxHxWx2 uint8: face and core."""
+
+    def to_tensors(self) -> DomainBatch:
+        """Turn the arrays into what networks take."""
+        masks = self.masks
+        return DomainBatch(
+            real=to_tensor(self.pictures),
+            blurred=None if self.blurred is None else to_tensor(self.blurred),
+            face=None if masks is None else to_mask(masks[..., 0]),
+            core=None if masks is None else to_mask(masks[..., 1]),
+        )
+
+
+@dataclass(frozen=True)
+class ReadBatch:
+    """A batch on its way from a reading process: plain arrays, a quarter of the tensors' size.
+
+    Tensors would be passed on by a server in the reading process, which complains when the training process is killed.
+    """
+
+    a: ReadDomain
+    b: ReadDomain
+    is_paired: bool
+
+    def to_tensors(self) -> Batch:
+        """Turn the arrays into what networks take."""
+        return Batch(a=self.a.to_tensors(), b=self.b.to_tensors(), is_paired=self.is_paired)
 
 
 @dataclass
@@ -64,7 +101,7 @@ class PictureCache:
 
 
 @dataclass(frozen=True)
-class BatchReader(Dataset["Batch | TrainingDataError"]):
+class BatchReader(Dataset["ReadBatch | TrainingDataError"]):
     """All batches of one process, by number."""
 
     config: TrainConfig
@@ -75,7 +112,7 @@ class BatchReader(Dataset["Batch | TrainingDataError"]):
     masks: MaskStore | None
     cache: PictureCache
 
-    def __getitem__(self, number: int) -> Batch | TrainingDataError:
+    def __getitem__(self, number: int) -> ReadBatch | TrainingDataError:
         """Return a batch; or the error, so that it reaches the user without the traceback of another process."""
         is_paired = number < self.config.run.pair_steps * self.config.optimizer.accumulate
         read = self._read_pair if is_paired else self._read_strangers
@@ -84,7 +121,7 @@ class BatchReader(Dataset["Batch | TrainingDataError"]):
         except TrainingDataError as error:
             return error
         a, b = ([sample[side] for sample in samples] for side in (0, 1))
-        return Batch(a=self._to_domain(a), b=self._to_domain(b), is_paired=is_paired)
+        return ReadBatch(self._to_domain(a), self._to_domain(b), is_paired)
 
     def _read_strangers(self, sample: int) -> tuple[Sample, Sample]:
         rng, data = self.order.chances(sample), self.config.data
@@ -134,17 +171,12 @@ class BatchReader(Dataset["Batch | TrainingDataError"]):
             return sample
         return Sample(replace_background(sample.picture, sample.masks[..., 0], colour), sample.masks)
 
-    def _to_domain(self, samples: Sequence[Sample]) -> DomainBatch:
+    def _to_domain(self, samples: Sequence[Sample]) -> ReadDomain:
         pictures = [sample.picture for sample in samples]
         blurred = self.config.objective.blur_negatives
         masks = [sample.masks for sample in samples if sample.masks is not None]
-        return DomainBatch(
-            real=_stacked(pictures),
-            blurred=_stacked([edge_blur(picture) for picture in pictures]) if blurred else None,
-            face=to_masks([mask[..., 0] for mask in masks]) if masks else None,
-            core=to_masks([mask[..., 1] for mask in masks]) if masks else None,
+        return ReadDomain(
+            np.stack(pictures),
+            np.stack([edge_blur(picture) for picture in pictures]) if blurred else None,
+            np.stack(masks) if masks else None,
         )
-
-
-def _stacked(pictures: Sequence[Picture]) -> torch.Tensor:
-    return to_tensor(np.stack(pictures))

@@ -22,7 +22,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from .batch import Batch
-from .batch_reader import CACHE_BYTES, BatchReader, PictureCache
+from .batch_reader import CACHE_BYTES, BatchReader, PictureCache, ReadBatch
 from .config import TrainConfig
 from .errors import TrainingDataError
 from .face_masks import build_store, compute_missing
@@ -141,11 +141,18 @@ class TrainingData:
         ahead = iter(self._loader(range(start_step * per_step, num_steps * per_step)))
         try:
             for _ in range(start_step, num_steps):
-                yield tuple(_checked(next(ahead)) for _ in range(per_step))
+                yield tuple(self._to_tensors(next(ahead)) for _ in range(per_step))
         finally:
             del ahead  # its reading processes end with it
 
-    def _loader(self, numbers: range) -> DataLoader[Batch | TrainingDataError]:
+    def _to_tensors(self, read: ReadBatch | TrainingDataError) -> Batch:
+        if isinstance(read, TrainingDataError):
+            raise read
+        batch = read.to_tensors()
+        is_pinned = self.config.run.device != "cpu" and torch.cuda.is_available()
+        return batch.pin_memory() if is_pinned else batch
+
+    def _loader(self, numbers: range) -> DataLoader[ReadBatch | TrainingDataError]:
         workers = min(self.config.data.workers, len(numbers), _num_cpus())
         options: dict[str, Any] = {}
         if workers:
@@ -156,7 +163,6 @@ class TrainingData:
             sampler=numbers,
             num_workers=workers,
             collate_fn=_as_it_is,
-            pin_memory=self.config.run.device != "cpu" and torch.cuda.is_available(),
             generator=torch.Generator(),  # else it would take a number from the training's own generator
             **options,
         )
@@ -212,12 +218,6 @@ def _end_with_parent() -> None:
 
 
 def _as_it_is(batch: Any) -> Any:
-    return batch
-
-
-def _checked(batch: Batch | TrainingDataError) -> Batch:
-    if isinstance(batch, TrainingDataError):
-        raise batch
     return batch
 
 

@@ -96,6 +96,6 @@ def replace_background(picture: Picture, face: Pixels, colour: npt.NDArray[np.ui
     return np.rint(picture * share + colour * (1 - share)).astype(np.uint8)
 
 
-def to_masks(masks: list[Pixels]) -> Tensor:
-    """Stack N HxW uint8 masks to an N1HW float32 tensor in [0, 1]."""
-    return torch.from_numpy(np.stack(masks)[:, None]).float().div_(255)
+def to_mask(masks: Pixels) -> Tensor:
+    """Turn NxHxW uint8 masks into an N1HW float32 tensor in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(masks[:, None])).float().div_(255)

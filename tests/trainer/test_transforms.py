@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage.data import astronaut
 
-from trainer.transforms import CENTRED, Geometry, cut_square, draw_geometry, replace_background, shrink, to_masks
+from trainer.transforms import CENTRED, Geometry, cut_square, draw_geometry, replace_background, shrink, to_mask
 
 FACE = np.ascontiguousarray(astronaut()[:128, 160:288])
 RAMP = np.broadcast_to(np.arange(100, dtype=np.uint8)[None, :, None], (50, 100, 3))
@@ -79,6 +79,6 @@ def test_the_background_takes_one_colour_and_the_face_stays() -> None:
 
 
 def test_masks_become_numbers_from_0_to_1() -> None:
-    masks = to_masks([np.array([[0, 51], [204, 255]], np.uint8)] * 2)
+    masks = to_mask(np.array([[[0, 51], [204, 255]]] * 2, np.uint8))
     assert masks.shape == (2, 1, 2, 2)
     assert masks[1].flatten().tolist() == pytest.approx([0, 0.2, 0.8, 1])
