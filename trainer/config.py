@@ -123,7 +123,9 @@ class LossWeights:
         "Distance of input and output in the features of the built-in face parser: keeps who it is (A to B).",
         low=0.0,
     )
-    paired: float = _choice(10.0, "L1 to the partner during the paired warm start (--pairs).", low=0.0)
+    paired: float = _choice(
+        10.0, "L1 to the partner, of pixels and of edges, during the paired warm start (--pairs).", low=0.0
+    )
 
     @property
     def of_direction(self) -> dict[str, float]:

@@ -38,6 +38,12 @@ def l1(image: Tensor, other: Tensor) -> Tensor:
     return F.l1_loss(at_least_float32(image), at_least_float32(other))
 
 
+def to_partner(image: Tensor, partner: Tensor) -> Tensor:
+    """L1 of pixels and of neighbours' differences: an edge in the right place pays even where the tones are off."""
+    difference = at_least_float32(image) - at_least_float32(partner)
+    return difference.abs().mean() + total_variation(difference)
+
+
 def background(fake: Tensor, real: Tensor, core: Tensor) -> Tensor:
     """L1 outside the face; the mean is over all pixels, so that a large face does not weigh the rest up."""
     return l1(fake * (1 - core), real * (1 - core))

@@ -175,7 +175,7 @@ class Objective:
             (f"cam_{d.name}", weights.cam, lambda: losses.class_activation(made.source_logits, made.target_logits)),
             (f"background_{d.name}", weights.background, lambda: _background(made.fake, source)),
             (f"tv_{d.name}", weights.tv, lambda: variation(made.fake)),
-            (f"paired_{d.name}", weights.paired * batch.is_paired, lambda: losses.l1(made.fake, target.real)),
+            (f"paired_{d.name}", weights.paired * batch.is_paired, lambda: losses.to_partner(made.fake, target.real)),
         ]
         return {name: weight * loss() for name, weight, loss in rows if weight}
 
