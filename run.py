@@ -11,11 +11,13 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import click
 
+from pipeline.bench_training import Measure, TrainingChoices
 from pipeline.cli import convert, demo, doctor
 from pipeline.cli_bench import bench
 from pipeline.cli_crop import crop
@@ -60,6 +62,14 @@ class Globals:
     """One machine-readable JSON object on stdout instead of text."""
     log_level: str = "WARNING"
     """Name of the lowest level that is logged to stderr."""
+    measure_training: Measure | None = None
+    """Measures training steps for `bench`, whose room knows no trainer."""
+
+
+def _measure_training(choices: TrainingChoices, on_step: Callable[[int, int], None]) -> list[dict[str, Any]]:
+    from trainer.step_bench import StepBenchSettings, measure_steps
+
+    return [asdict(table) for table in measure_steps(StepBenchSettings(**asdict(choices)), on_step)]
 
 
 def exit_code(error: BaseException) -> int:
@@ -140,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 26))  # read once, when cv2 is imported
-    chosen = Globals()
+    chosen = Globals(measure_training=_measure_training)
     try:
         result = cli.main(args=arguments, prog_name="ugatit-pipeline", standalone_mode=False, obj=chosen)
     except click.exceptions.Abort:

@@ -311,19 +311,21 @@ def _plain(settings: BenchSettings) -> dict[str, Any]:
     }
 
 
-def command_of(settings: BenchSettings, section: SectionResult) -> str:
+def command_of(section: SectionResult) -> str:
     """The command that makes one section again."""
+    if section.name == "training":
+        return "python run.py bench --training"
     needs = next((s.needs for s in SECTIONS if s.name == section.name), None)
     options = {"data": " --data DATA", "clips": " --clips CLIP..."}
     return f"python run.py bench --quality --only {section.name}" + options.get(needs or "", "")
 
 
-def to_markdown(result: BenchResult, settings: BenchSettings) -> str:
+def to_markdown(result: BenchResult) -> str:
     """All figures as a document: each section beside its command."""
     told = ", ".join(f"{name} {value}" for name, value in result.machine.items())
     parts = [f"Machine: {told}."]
     for section in result.sections:
-        parts += [f"## {section.title}", f"    {command_of(settings, section)}", section.about]
+        parts += [f"## {section.title}", f"    {command_of(section)}", section.about]
         parts += [f"Failed: {section.error}"] if section.error else []
         parts += [block for table in section.tables for block in _markdown(table)]
     return "\n\n".join(parts) + "\n"

@@ -225,6 +225,11 @@ def load_ours(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     network.load_state_dict({key: state[_our_key(key)] for key in network.state_dict()})
 
 
+def our_keys(network: nn.Module) -> set[str]:
+    """Names in model/ of everything that a plain network has."""
+    return {_our_key(key) for key in network.state_dict()}
+
+
 def _our_key(key: str) -> str:
     """Name in model/ of a tensor of a plain network: `body.0.1.weight_u` is `body.0.spectral.u` there."""
     key = re.sub(r"\.1\.(?=(weight|bias)[^.]*$)", ".", key)  # behind the padding

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .reference_networks import PlainAdaLin, PlainDiscriminator, PlainGenerator, PlainLin
+from .reference_networks import PlainAdaLin, PlainDiscriminator, PlainGenerator, PlainLin, load_ours
 
 Out = tuple[Tensor, Tensor, Tensor]
 OTHER = {"a": "b", "b": "a"}
@@ -77,6 +77,17 @@ class ReferenceStep:
         self.generator_optimizer.step()
         self._clip_rho()
         return {name: loss.item() for name, loss in losses.items()}
+
+    def network(self, name: str) -> PlainGenerator | PlainDiscriminator:
+        """A network by the name that networks.py gives it: `gen_a2b`, `disc_global_a`."""
+        if name.startswith("gen_"):
+            return self.generators[name[-1]]
+        return self.discriminators[name.removeprefix("disc_")]
+
+    def load(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Take over the weights of this project's networks, by name."""
+        for name, weights in state.items():
+            load_ours(self.network(name), weights)
 
     def _generator(self) -> PlainGenerator:
         return PlainGenerator(self.settings.base_channels, self.settings.num_blocks, is_enhanced=self.is_enhanced)
@@ -149,6 +160,11 @@ class EnhancedStep(ReferenceStep):
 
     def __init__(self, settings: ReferenceSettings, device: torch.device | str = "cpu") -> None:
         super().__init__(settings, device)
+        self.averages = copy.deepcopy(self.generators)
+
+    def load(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """As the official step's; the averages begin as copies."""
+        super().load(state)
         self.averages = copy.deepcopy(self.generators)
 
     def run(self, real_a: Tensor, real_b: Tensor) -> dict[str, float]:

@@ -115,7 +115,7 @@ def test_figures_are_written_as_markdown_or_json(sections: None, tmp_path: Path)
 def test_settings_name_no_path_of_this_machine(sections: None, tmp_path: Path) -> None:
     settings = BenchSettings(data=tmp_path, clips=(tmp_path / "a.mp4",))
     result = run_bench(settings, SilentProgress())
-    assert str(tmp_path) not in json.dumps(result.to_json(), default=str) + to_markdown(result, settings)
+    assert str(tmp_path) not in json.dumps(result.to_json(), default=str) + to_markdown(result)
 
 
 def test_a_named_section_without_its_option_is_an_error() -> None:
