@@ -211,6 +211,28 @@ def evaluate_style(
     return StyleEvaluation(figures, _style_grid(loaded, way, pictures, _title(figures)))
 
 
+def score_lines(scores: Mapping[str, float]) -> list[str]:
+    """Tell a person the scores of a training run, a line for each kind of generator and direction.
+
+    Args:
+        scores: by `KIND/DIRECTION/NAME`, where the last two are those of `Evaluator.scores`.
+    """
+    groups: dict[str, dict[str, float]] = {}
+    for path, score in scores.items():
+        group, _, name = path.rpartition("/")
+        groups.setdefault(group, {})[name] = score
+    return [f"{group.replace('/', ' '):13}{_told(found)}" for group, found in groups.items()]
+
+
+def _told(found: Mapping[str, float]) -> str:
+    features = next(name.removeprefix("fid_") for name in found if name.startswith("fid_"))
+    return (
+        f"KID {found[f'kid_{features}']:.5f} +- {found[f'kid_{features}_std']:.5f} "
+        f"(both domains {found[f'kid_{features}_two_domain']:.5f}), FID {found[f'fid_{features}']:.4f}; "
+        f"{found['num_fake']:.0f} fakes, {found['num_real']:.0f} real, features: {features}"
+    )
+
+
 def _title(figures: Mapping[str, Any]) -> str:
     """One line of ASCII over the grid."""
     counts, kid_name = figures["num_pictures"], f"kid_{figures['features']}"

@@ -80,15 +80,18 @@ class PlainProgress:
     ) -> None:
         self._every_secs, self._clock = every_secs, clock
         self._write = write or (lambda line: click.echo(line, err=True))
-        self._next_secs = clock()
+        self._next_secs = clock() + every_secs
         self._rate, self._losses = Rate(), ""
         self._first_step = self._steps = self._pictures_per_step = 0
 
     def stage(self, name: str) -> Callable[[int, int], None]:
-        """See Progress."""
+        """See Progress; work that is done before the first line is due needs none."""
+        lines = 0
 
         def told(done: int, total: int) -> None:
-            if done == total or self._is_due():
+            nonlocal lines
+            if self._is_due() or (done == total and lines):
+                lines += 1
                 self._write(f"{name}: {done} of {total}.")
 
         return told

@@ -11,7 +11,7 @@ import torch
 from model import Generator, GeneratorConfig, Style, StyleCard, build_generator
 from trainer import features
 from trainer.errors import FeatureWeightsError, TrainingDataError
-from trainer.evaluation import Evaluator, evaluate_style
+from trainer.evaluation import Evaluator, evaluate_style, score_lines
 from trainer.features import InceptionFeatures, ParserFeatures, inception_file, load_features
 from trainer.metrics import Features, fid, kid
 from trainer.networks import DIRECTIONS
@@ -90,6 +90,14 @@ def test_both_directions_are_measured_and_the_chooser_is_among_the_scores(both: 
     assert {name.split("/")[0] for name in scores} == {"a2b", "b2a"}
     assert evaluator.chooses_by in scores
     assert (scores["a2b/num_fake"], scores["b2a/num_fake"]) == (10, 6)
+
+
+def test_scores_of_a_run_are_told_in_a_line_for_each_kind_and_direction(both: Both) -> None:
+    scores = Evaluator(both, MeanColours()).direction_scores(A2B, lambda pictures: pictures)
+    lines = score_lines({f"{kind}/a2b/{name}": value for kind in ("averaged", "raw") for name, value in scores.items()})
+    assert [line.split()[:2] for line in lines] == [["averaged", "a2b"], ["raw", "a2b"]]
+    assert f"KID {scores['kid_colours']:.5f}" in lines[0]
+    assert lines[0].endswith("10 fakes, 6 real, features: colours")
 
 
 def test_fakes_are_made_and_measured_a_few_at_a_time(both: Both) -> None:

@@ -44,11 +44,16 @@ def test_speed_is_that_of_the_last_steps() -> None:
     assert progress.pictures_per_sec == pytest.approx(2)
 
 
-def test_a_stage_tells_its_end() -> None:
+def test_a_long_stage_tells_its_advance_and_its_end_and_a_short_one_nothing() -> None:
     lines: list[str] = []
-    told = PlainProgress(every_secs=30, write=lines.append, clock=Clock()).stage("Parsing faces")
-    told(3, 3)
-    assert lines == ["Parsing faces: 3 of 3."]
+    clock = Clock()
+    progress = PlainProgress(every_secs=30, write=lines.append, clock=clock)
+    for name, secs in (("Reading pictures", 1), ("Parsing faces", 20)):
+        told = progress.stage(name)
+        for done in range(1, 4):
+            clock.secs += secs
+            told(done, 3)
+    assert lines == ["Parsing faces: 2 of 3.", "Parsing faces: 3 of 3."]
 
 
 def test_a_terminal_shows_step_speed_and_losses() -> None:
