@@ -93,7 +93,7 @@ class ConvertSettings:
     face_like_score: float = _choice(
         0.363, "How like the picture a face must be, as a cosine; lower it if faces are missed.", low=-1.0, high=1.0
     )
-    device: str = _choice("auto", "Where the generator runs: auto, cpu, cuda, cuda:1, mps.", metavar="DEVICE")
+    device: str = _choice("auto", "Where the networks run: auto, cpu, cuda, cuda:1, mps.", metavar="DEVICE")
     precision: str = _choice(
         "auto",
         "Arithmetic of the generator; auto takes the fastest that is accurate enough.",

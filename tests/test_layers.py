@@ -21,6 +21,7 @@ ALLOWED = {
 MAX_LINES = 500
 SOURCES = sorted(p for room in ROOMS for p in (ROOT / room).rglob("*.py"))
 DISTRIBUTION_OF = {
+    "torch_fidelity": "torch-fidelity",
     "cv2": "opencv-python",
     "skimage": "scikit-image",
     "dlib": "dlib-bin",
