@@ -130,7 +130,8 @@ def test_a_paired_batch_adds_the_distance_to_the_partner():
     stepper, batch = stepper_of(configured(losses={"paired": 3.0})), random_batch()
     unpaired = stepper_of(configured(losses={"paired": 3.0})).run([batch], 1e-3, 0.0).losses
     with torch.no_grad():
-        distance = (stepper.networks.gen_a2b(batch.a.real).image - batch.b.real).abs().mean()
+        error = stepper.networks.gen_a2b(batch.a.real).image - batch.b.real
+        distance = torch.stack([part.abs().mean() for part in (error, error.diff(dim=2), error.diff(dim=3))]).sum()
     paired = stepper.run([replace(batch, is_paired=True)], 1e-3, 0.0).losses
     assert paired["generator/paired_a2b"].item() == pytest.approx(3 * distance.item())
     assert set(paired) - set(unpaired) == {"generator/paired_a2b", "generator/paired_b2a"}
