@@ -70,9 +70,9 @@ class ParserFeatures:
     """Strokes, shading and shapes as the encoder of the built-in face parser sees them; always at hand.
 
     The stem and the first three stages (strides 2 to 16), every position's vector scaled to one length as in LPIPS
-    (Zhang et al. 2018), averaged over the picture. The last stage and the shares of the parts tell who is in a picture
-    and how it is cut rather than how it is drawn: with them, halves of one set differ as much as photographs and
-    drawings do.
+    (Zhang et al. 2018), averaged over the picture. The last stage and the shares of the parts are left out: they tell
+    who is in a picture and how it is cut rather than how it is drawn, and drown the difference between photographs and
+    drawings in that between sitters.
     """
 
     name = "parser"
