@@ -27,8 +27,8 @@ if __name__ == "__main__":
     data = TrainingData(root, TrainConfig.from_dict(values, source="test"), cache_dir=root / "cache")
     batches = data.batches()
     next(batches)
-    print("running", flush=True)
     try:
+        print("running", flush=True)
         for _ in batches:
             time.sleep(0.01)
     except KeyboardInterrupt:
