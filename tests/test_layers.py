@@ -78,6 +78,12 @@ def test_everything_that_is_imported_is_declared() -> None:
         "alignment.templates",
         "pipeline.settings",
         "pipeline.inputs",
+        "trainer.checks",
+        "trainer.cli",
+        "trainer.cli_evaluate",
+        "trainer.config",
+        "trainer.options",
+        "trainer.presets",
     ],
 )
 def test_what_help_needs_imports_no_torch(module: str) -> None:

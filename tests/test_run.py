@@ -23,7 +23,7 @@ def test_help_lists_the_commands_with_examples() -> None:
         assert name in result.output
 
 
-@pytest.mark.parametrize("command", ["bench", "convert", "demo", "doctor", "styles"])
+@pytest.mark.parametrize("command", ["bench", "convert", "crop", "demo", "doctor", "evaluate", "styles", "train"])
 def test_every_command_explains_itself(command: str) -> None:
     result = CliRunner().invoke(run.cli, [command, "--help"])
     assert result.exit_code == 0
