@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -165,5 +166,7 @@ def chances_untouched(device: torch.device) -> Iterator[None]:
 def _wrapper(team: Team, device: torch.device) -> Callable[[nn.Module], nn.Module]:
     if team.size == 1:
         return lambda module: module
+    # Of 1x1 convolutions, whose two memory formats are one and the same.
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     ids = [device.index] if device.type == "cuda" else None
     return lambda module: DistributedDataParallel(module, device_ids=ids)
