@@ -6,6 +6,8 @@ Knows no configuration; every part takes numbers. Maps are NCHW. "Paper" is U-GA
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -177,10 +179,17 @@ class CamHead(nn.Module):
             NCHW weighed map before its activation, and Nx2 class logits (from the averages, from the maxima).
         """
         evidence = x if evidence is None else evidence
-        logits = torch.cat([self.average(evidence.mean((2, 3))), self.maximum(evidence.amax((2, 3)))], 1)
+        logits = self._logits(evidence)
         if self.use_attention and x.numel() < self.merge.in_channels * x.shape[1]:
             return self.merge(self._weighed_copies(x)), logits  # the map is smaller than the weights
         return F.conv2d(x, self._weighed_merge(), self.merge.bias), logits
+
+    def _logits(self, evidence: Tensor) -> Tensor:
+        """Nx2, in the weights' own type: bfloat16 would round a logit off by as much as its loss is to fall."""
+        dtype = self.average.weight.dtype
+        averages, maxima = evidence.mean((2, 3)).to(dtype), evidence.amax((2, 3)).to(dtype)
+        with _without_autocast(evidence.device.type):
+            return torch.cat([self.average(averages), self.maximum(maxima)], 1)
 
     def _weighed_copies(self, x: Tensor) -> Tensor:
         return torch.cat([x * _channel_weights(c).to(x.dtype) for c in (self.average, self.maximum)], 1)
@@ -191,6 +200,12 @@ class CamHead(nn.Module):
         if not self.use_attention:
             return by_average + by_maximum
         return by_average * _channel_weights(self.average) + by_maximum * _channel_weights(self.maximum)
+
+
+def _without_autocast(device_type: str) -> AbstractContextManager[Any]:
+    if device_type == "meta" or not torch.is_autocast_enabled(device_type):
+        return nullcontext()
+    return torch.autocast(device_type, enabled=False)
 
 
 def _channel_weights(classifier: nn.Linear) -> Tensor:
