@@ -104,6 +104,8 @@ def cli(context: click.Context, log_level: str, as_json: bool) -> None:
       python run.py convert holiday.mp4 -o out        restyle a video
       python run.py convert photos/ -o out            restyle a folder
       python run.py faces party.mp4 -o sheet.png      who is in it, by which number
+      python run.py crop photos/ -o data --split 0.1  faces to train with
+      python run.py train data -o runs --preset light a style of your own
       python run.py doctor                            what is here, what is missing
 
     Every option can also be set by an environment variable: UGATIT_CONVERT_STYLE=toon is `convert --style toon`.
