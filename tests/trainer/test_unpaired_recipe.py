@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from model import GeneratorConfig, Style, StyleCard, build_generator
+from model import GeneratorConfig, Style, StyleCard, build_generator, load_style
 from trainer.errors import TrainingDataError
 from trainer.recipes import unpaired
 from trainer.recipes.drawn_data import CANVAS_PX, RUN_LENGTHS, Face
@@ -102,3 +102,21 @@ def test_a_style_is_judged_against_the_drawn_truth(prepared: Path, tmp_path: Pat
 def test_a_folder_that_was_not_prepared_is_told(tmp_path: Path) -> None:
     with pytest.raises(TrainingDataError, match="prepare"):
         unpaired.HeldOutPairs(tmp_path)
+
+
+def test_a_mix_lies_between_two_styles(tmp_path: Path) -> None:
+    config = GeneratorConfig(base_channels=4, num_blocks=1, image_size_px=64)
+    for name in ("one", "two"):
+        Style(name, StyleCard(), config, build_generator(config)).save(tmp_path / f"{name}.safetensors")
+    paths = [str(tmp_path / f"{name}.safetensors") for name in ("one", "two", "mix")]
+    result = CliRunner().invoke(unpaired.main, ["mix", *paths, "--share", "0.25"])
+    assert result.exit_code == 0, result.output
+    one, two, mixed = (load_style(path).generator.draw.weight for path in paths)
+    np.testing.assert_allclose(mixed.detach(), (0.75 * one + 0.25 * two).detach(), atol=1e-4)
+
+
+def test_unlike_networks_are_not_mixed() -> None:
+    small, large = (GeneratorConfig(base_channels=c, num_blocks=1, image_size_px=64) for c in (4, 8))
+    styles = [Style("s", StyleCard(crop_size_px=64), config, build_generator(config)) for config in (small, large)]
+    with pytest.raises(TrainingDataError, match="different"):
+        unpaired.mix(*styles, 0.5)

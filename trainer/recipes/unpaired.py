@@ -3,16 +3,18 @@
     python -m trainer.recipes.unpaired prepare DATA PAIRS -o DIR
     python run.py train DIR -o RUNS --start-from toon --pairs DIR/pairs --pair-steps N ...
     python -m trainer.recipes.unpaired judge STYLE DIR [--sheet FILE.png]
+    python -m trainer.recipes.unpaired mix STYLE OTHER FILE.safetensors --share 0.25
 
 DATA holds the labelled faces, PAIRS the drawings that `trainer.recipes.drawn STYLE draw` made of them. The photographs
 of DIR/trainA and the drawings of DIR/trainB show different people; DIR/testA and DIR/testB hold the faces that
 `trainer.recipes.drawn` holds out too, photograph and drawing by equal names, so that a style it trained can go on here
 and still be judged on faces it never saw. DIR/pairs has all training pairs, for a supervised start of the way back.
-The training itself is `run.py train`.
+The training itself is `run.py train`. What has drifted too far is brought back half-way by `mix`.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 from collections.abc import Sequence
@@ -23,7 +25,7 @@ import cv2
 import numpy as np
 import torch
 
-from model import load_style
+from model import Style, load_style
 
 from ..errors import TrainingDataError
 from .drawn import score, write_sheet
@@ -118,6 +120,21 @@ def _read(path: Path) -> Picture:
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
 
 
+def mix(style: Style, other: Style, share: float) -> Style:
+    """Interpolate weights: 0 gives the first style's, 1 the other's; name and card are the first one's.
+
+    Raises:
+        TrainingDataError: they are of different architectures.
+    """
+    if style.config != other.config:
+        raise TrainingDataError(f"the styles '{style.name}' and '{other.name}' have different networks; mix like ones.")
+    generator, weights = copy.deepcopy(style.generator), other.generator.state_dict()
+    generator.load_state_dict(
+        {name: torch.lerp(own, weights[name], share) for name, own in style.generator.state_dict().items()}
+    )
+    return Style(style.name, style.card, style.config, generator)
+
+
 @click.group(help=__doc__)
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
 def main(threads: int) -> None:
@@ -152,6 +169,16 @@ def judge_command(style: str, folder: Path, sheet: Path | None) -> None:
     click.echo(json.dumps({"style": style, **score(generator, pairs)}))
     if sheet is not None:
         write_sheet(generator, pairs, sheet, 36)
+
+
+@main.command("mix")
+@click.argument("style")
+@click.argument("other")
+@click.argument("target", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.safetensors")
+@click.option("--share", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Of OTHER.")
+def mix_command(style: str, other: str, target: Path, share: float) -> None:
+    """Write a float16 style whose weights lie between those of two styles, of which one came from the other."""
+    mix(load_style(style), load_style(other), share).save(target, dtype=torch.float16)
 
 
 if __name__ == "__main__":
