@@ -110,13 +110,15 @@ class _WeightAndValue(torch.autograd.Function):
     def forward(ctx: Any, weight: Tensor, u: Tensor, v: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(u, v)
         ctx.dtype = weight.dtype
+        ctx.order = torch.channels_last if _is_channels_last(weight) else torch.contiguous_format
         return weight.to(dtype), torch.dot(u, _matrix(weight).mv(v))
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad_weight: Tensor, grad_value: Tensor) -> tuple[Tensor, None, None, None]:
         u, v = ctx.saved_tensors
-        grad = grad_weight.to(ctx.dtype, copy=True)
+        # In the weight's order, which is that of v; kernels give gradients in an order of their own.
+        grad = grad_weight.to(ctx.dtype, copy=True, memory_format=ctx.order)
         _matrix(grad).addr_(u * grad_value, v)
         return grad, None, None, None
 

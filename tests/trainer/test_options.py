@@ -73,7 +73,7 @@ def test_flags_win_over_the_file_that_over_the_preset_that_over_defaults(tmp_pat
     assert config.networks.image_size_px == PRESETS["tiny"].values["networks"]["image_size_px"]
     assert config.networks.base_channels == 24
     assert config.networks.num_blocks == TrainConfig().networks.num_blocks
-    assert config.losses == TrainConfig().losses
+    assert config.objective == TrainConfig().objective
 
 
 def test_a_file_may_name_its_preset(tmp_path: Path) -> None:
