@@ -30,8 +30,7 @@ PRESETS: dict[str, Preset] = {
                 "global_depth": 6,
                 "local_depth": 4,
             },
-            # Few steps: at the published weight of 1000 the CAM term takes all of them (KID 0.056 instead of 0.035 in
-            # the run of docs/training.md).
+            # Few steps: at the published weight of 1000 the CAM term takes all of them (docs/training.md has a run).
             "losses": {"cam": 20.0},
             "optimizer": {"learning_rate": 3e-4, "ema_half_life_kimg": 0.1},
             "run": {
