@@ -207,7 +207,7 @@ class RunConfig:
     precision: str = _choice(
         "auto", "Arithmetic; auto is bf16 where the hardware is faster for it.", choices=("auto", "fp32", "bf16")
     )
-    compile: bool = _choice(False, "Compile the networks first (minutes), then train faster.")
+    compile: bool = _choice(False, "Compile the networks first (minutes): meant for GPUs, slower on CPUs.")
     snapshot_every: int = _choice(1000, "Steps between snapshots.", low=1)
     keep_snapshots: int = _choice(3, "Snapshots kept, beside the best.", low=1)
     preview_every: int = _choice(500, "Steps between previews.", low=1)
