@@ -188,26 +188,6 @@ class CycleOutputs:
         """A in the style of B."""
         return self.a2b.fake
 
-    @property
-    def cycled_a(self) -> Tensor:
-        """A, to B and back."""
-        return self.a2b.cycled
-
-    @property
-    def cycled_b(self) -> Tensor:
-        """B, to A and back."""
-        return self.b2a.cycled
-
-    @property
-    def identity_a(self) -> Tensor:
-        """A, translated to A."""
-        return self.b2a.identity
-
-    @property
-    def identity_b(self) -> Tensor:
-        """B, translated to B."""
-        return self.a2b.identity
-
 
 class CycleGenerators(nn.Module):
     """Both generators in one module, so that one call does all of a step's translations."""

@@ -7,7 +7,6 @@ whose labels disagree. Does not draw and does not train.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -223,11 +222,3 @@ def has_good_labels(sitter: Sitter) -> bool:
 def _mean_at(field: Array, points: Array) -> float:
     at = np.clip(np.round(points), 0, CANVAS_PX - 1).astype(int)
     return float(field[at[:, 1], at[:, 0]].mean())
-
-
-def iter_sitters(data: Path, faces: list[Face]) -> Iterator[tuple[Face, Sitter]]:
-    """Aligned sitters with good labels, one after the other."""
-    for face in faces:
-        sitter = load_sitter(data, face)
-        if has_good_labels(sitter):
-            yield face, sitter
