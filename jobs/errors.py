@@ -1,0 +1,41 @@
+"""What can go wrong in jobs/: one root, one line each."""
+
+
+class JobsError(Exception):
+    """Root of every error raised by jobs/."""
+
+
+class StoreError(JobsError):
+    """The job table cannot be used: damaged, of a newer version, or on a disk that cannot keep it."""
+
+
+class LostClaimError(JobsError):
+    """A job is no longer this worker's: it was cancelled, or given to another one. Its result must be dropped."""
+
+
+class JobNotFoundError(JobsError):
+    """There is no job with such a number."""
+
+
+class MoveError(JobsError):
+    """A job cannot go from its state to the one that was asked for."""
+
+
+class WatchConfigError(JobsError):
+    """A configuration is wrong; the message names file, line and key."""
+
+
+class WatchFolderError(JobsError):
+    """A watch folder, or the folder for its results, cannot be used."""
+
+
+class AlreadyWatchedError(JobsError):
+    """Another process is watching the same folder, or uses the same job table."""
+
+
+class Draining(JobsError):  # noqa: N818 (nothing is wrong: the work stops where it can be taken up again)
+    """The worker was asked to stop, and has come to a place where nothing is lost."""
+
+
+class SelftestError(JobsError):
+    """The self-test cannot run here, or something was lost in it."""
