@@ -1,0 +1,170 @@
+"""Tables of TOML to checked values: unknown keys, bounds, relative paths, each error with its file, line and key.
+
+Knows the options of watching (options.py) and convert's choices (handlers.py); which table may hold what is the
+caller's business.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .errors import WatchConfigError
+from .options import BY_NAME, Place
+from .toml_lines import KeyPath, locate
+
+MAX_FILE_BYTES = 1 << 20
+"""A larger file is no configuration."""
+
+STYLE_SUFFIX = ".safetensors"
+"""Ending of style files."""
+
+NO_STYLE = "none"
+"""Convert's word for a face that is left alone."""
+
+REHEARSAL = "rehearsal"
+"""The style without networks, for tries."""
+
+_FILE_CHOICES = frozenset({"face_like", "face_like_weights", "detector_weights", "parser_weights"})
+"""Choices of convert that are names of files."""
+
+
+@dataclass(frozen=True)
+class ConfigSource:
+    """Where values came from: what errors name, and what relative paths are relative to."""
+
+    name: str
+    """File name, or `the command line`."""
+    folder: Path
+    """Absolute folder that relative paths start from."""
+    content: Mapping[str, Any]
+    """The parsed TOML."""
+    lines: Mapping[KeyPath, int] = field(default_factory=dict)
+    """Line of each key."""
+
+    def error(self, place: KeyPath, sentence: str) -> WatchConfigError:
+        """Return an error that names the file and the line of a key or table."""
+        line = self.lines.get(place) or self.lines.get(place[:-1])
+        return WatchConfigError(f"{self.name}{f', line {line}' if line else ''}: {sentence}")
+
+    def checked(self, table: Mapping[str, Any], place: KeyPath, known: Collection[str]) -> dict[str, Any]:
+        """Return a table's values in their one spelling, paths made absolute.
+
+        Args:
+            table: keys and values as TOML gives them.
+            place: the way to the table.
+            known: the keys that it may hold.
+
+        Raises:
+            WatchConfigError: a key is unknown, or a value out of bounds.
+        """
+        return {key: self._checked_value(key, value, (*place, key), known) for key, value in table.items()}
+
+    def _checked_value(self, key: str, value: Any, place: KeyPath, known: Collection[str]) -> Any:
+        if key not in known:
+            raise self.error(place, _unknown(key, known))
+        option = BY_NAME.get(key)
+        try:
+            if option is None:
+                return checked_choice(key, value, self.folder)
+            clean = option.check(value)
+        except ValueError as error:
+            sentence = str(error)
+            raise self.error(place, f"`{key}` {sentence}{'' if sentence.endswith(('.', '?')) else '.'}") from error
+        return absolute(clean, self.folder) if option.kind == "path" else clean
+
+
+def read_source(path: Path) -> ConfigSource:
+    """Read a TOML file.
+
+    Raises:
+        WatchConfigError: it cannot be read, or is no TOML.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise WatchConfigError(f"{path.name}: larger than {MAX_FILE_BYTES} bytes, so it is no configuration.")
+        text = data.decode()
+        return ConfigSource(path.name, Path(os.path.abspath(path)).parent, tomllib.loads(text), locate(text))
+    except OSError as error:
+        raise WatchConfigError(f'{path.name}: "{path}" cannot be read: {error.strerror}.') from error
+    except UnicodeDecodeError as error:
+        raise WatchConfigError(f"{path.name}, line {error.object[: error.start].count(10) + 1}: no UTF-8.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise WatchConfigError(_syntax_error(path.name, str(error))) from error
+
+
+def checked_choice(key: str, value: Any, folder: Path) -> Any:
+    """Return one of convert's choices, checked, paths in it made absolute.
+
+    Raises:
+        ValueError: it is not allowed; the message goes on after the key's name.
+    """
+    from .handlers import check_choices
+
+    try:
+        clean = check_choices({key: value})[key]
+    except ValueError as error:
+        raise ValueError(re.sub(rf"^`?{key}`?:?\s+", "", str(error))) from error
+    if key == "style":
+        return _style(clean, folder)
+    if key == "style_for":
+        return [f"{number}={_style(style, folder)}" for number, _, style in (text.partition("=") for text in clean)]
+    if key in _FILE_CHOICES and clean:
+        return str(absolute(clean, folder)) if isinstance(clean, str) else [str(absolute(f, folder)) for f in clean]
+    return clean
+
+
+def absolute(name: str | Path, folder: Path) -> Path:
+    """Return a path made absolute from a folder, `~` filled in; links in it stay."""
+    return Path(os.path.abspath(folder / Path(name).expanduser()))
+
+
+def is_style_file(style: str) -> bool:
+    """Tell whether a style is given as a file rather than by its name."""
+    return style.endswith(STYLE_SUFFIX) or "/" in style
+
+
+def _style(style: str, folder: Path) -> str:
+    """A style's name that is known, or the absolute path of a file that is there."""
+    from .handlers import style_names
+
+    if not is_style_file(style):
+        known = (*style_names(), REHEARSAL, NO_STYLE)
+        if style in known:
+            return style
+        raise ValueError(f'is "{style}", and there is no such style{_suggestion(style, known)}')
+    path = absolute(style, folder)
+    if not path.is_file():
+        raise ValueError(f'is "{style}", and there is no file "{path}"')
+    return str(path)
+
+
+def _unknown(key: str, known: Collection[str]) -> str:
+    """What to say of a key that cannot stand where it does."""
+    if key in BY_NAME and BY_NAME[key].place is Place.DAEMON:
+        return f"`{key}` counts for all folders; it belongs to the top, above the first [[folder]]."
+    if key == "path":
+        return "`path` belongs into a [[folder]] table."
+    suggestion = _suggestion(key, known)
+    return f"there is no key `{key}`{suggestion or '.'}"
+
+
+def _suggestion(word: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(word.replace("-", "_").lower(), sorted(known), n=1)
+    return f"; did you mean `{near[0]}`?" if near else ""
+
+
+def _syntax_error(name: str, message: str) -> str:
+    """The parser's words, with the line where all our messages have it."""
+    match = re.search(r"\s*\(at line (\d+), column (\d+)\)", message)
+    if match is None:
+        return f"{name}: {message.rstrip('.')}."
+    return f"{name}, line {match[1]}: {message[: match.start()].rstrip('.')} (column {match[2]})."
