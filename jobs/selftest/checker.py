@@ -15,8 +15,10 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter, defaultdict
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 TERMINAL = ("done", "failed", "cancelled")
 RESULTS = (".mp4", ".mkv", ".mov", ".webm", ".avi", ".png", ".jpg", ".jpeg")
@@ -28,20 +30,25 @@ Row = dict[str, Any]
 
 def read_table(path: Path, table: str) -> list[Row]:
     """Return every row of a table as a dictionary; paths are BLOBs and become text."""
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=60) as connection:
-        connection.row_factory = sqlite3.Row
-        rows = [dict(row) for row in connection.execute(f"SELECT * FROM {table}")]
-    connection.close()
+    try:
+        rows = _rows(path, table, "ro")
+    except sqlite3.OperationalError:
+        if not path.exists():
+            raise
+        rows = _rows(path, table, "rw")  # what a killed writer left must be rolled back, which a reader may not
     return [{k: os.fsdecode(v) if isinstance(v, bytes) else v for k, v in row.items()} for row in rows]
+
+
+def _rows(path: Path, table: str, mode: str) -> list[Row]:
+    with closing(sqlite3.connect(f"file:{quote(str(path))}?mode={mode}", uri=True, timeout=60)) as connection:
+        connection.row_factory = sqlite3.Row
+        return [dict(row) for row in connection.execute(f"SELECT * FROM {table}")]
 
 
 def integrity(path: Path) -> str:
     """Return what SQLite itself says about the file: `ok`."""
-    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=60)
-    try:
+    with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=60)) as connection:
         return str(connection.execute("PRAGMA integrity_check").fetchone()[0])
-    finally:
-        connection.close()
 
 
 def visible_results(folder: Path) -> list[str]:

@@ -17,8 +17,12 @@ from .checker import Row, marked_processes, read_table
 from .victims import kill
 
 MARKER = "UGATIT_TRIAL"
-OPTIONS = ("--style", "rehearsal", "--device", "cpu", "--chunk-secs", "0.5", "--settle-secs", "0.2")
-"""What every trial converts with: no networks, several chunks."""
+OPTIONS = (
+    *("--style", "rehearsal", "--device", "cpu", "--chunk-secs", "0.5"),
+    *("--settle-secs", "0.2", "--rescan-secs", "1", "--workers", "2", "--backoff-secs", "0.1", "--blocked-secs", "0.5"),
+    *("--max-deaths", "1000", "--max-exceptions", "1000", "--min-free", "16M"),
+)
+"""What every trial converts with: no networks, several chunks; short waits; budgets that no number of kills uses up."""
 
 
 def program() -> list[str]:
@@ -124,14 +128,30 @@ class DaemonProcess:
         """State of every job by the name of its source."""
         return {Path(row["source"]).name: row["state"] for row in self.jobs()}
 
-    def wait_until(self, is_so: Callable[[], bool], timeout_secs: float = 60.0, what: str = "") -> None:
+    @property
+    def pid(self) -> int:
+        """The daemon's process id; 0 where none was started."""
+        return self.process.pid if self.process is not None else 0
+
+    def last_words(self, num_lines: int = 15) -> str:
+        """Return the end of what the daemons printed."""
+        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        return "\n".join(lines[-num_lines:])
+
+    def wait_until(self, is_so: Callable[[], bool], timeout_secs: float = 60.0, what: str = "a condition") -> None:
         """Wait for a condition.
 
         Raises:
-            SelftestError: it does not come true in time, or the daemon ended.
+            SelftestError: it does not come true in time.
         """
+        if not self.wait_for(is_so, timeout_secs):
+            raise SelftestError(f"{what} did not come within {timeout_secs:g} s; see {self.log}:\n{self.last_words()}")
+
+    def wait_for(self, is_so: Callable[[], bool], timeout_secs: float) -> bool:
+        """Wait for a condition; return whether it came true in time."""
         deadline = time.monotonic() + timeout_secs
         while not is_so():
             if time.monotonic() > deadline:
-                raise SelftestError(f"{what or 'a condition'} did not come true in {timeout_secs:g} s; see {self.log}.")
+                return False
             time.sleep(0.05)
+        return True
