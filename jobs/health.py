@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .clocks import boot_id, boot_secs, wall_secs
-from .locks import FileLock
+from .locks import is_free
 
 HEALTH_NAME = "health.json"
 """The file, in the state folder."""
@@ -110,7 +110,7 @@ def read(state_dir: Path) -> dict[str, Any]:
 
 def is_running(state_dir: Path) -> bool:
     """Tell whether a daemon holds the lock."""
-    return not FileLock.is_free(state_dir / LOCK_NAME)
+    return not is_free(state_dir / LOCK_NAME)
 
 
 def judge(state_dir: Path) -> Verdict:

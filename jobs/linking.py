@@ -1,0 +1,123 @@
+"""Results for sources whose content another job had: the same file under a second name, or a copy where that cannot be."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from .disks import rename_no_replace, sync
+from .job import Job, Link
+
+
+def link_result(job: Job, link: Link) -> Path:
+    """Give the result of a job to another source with its content; may be done twice.
+
+    Args:
+        job: done.
+        link: the other source.
+
+    Returns:
+        The result's second name.
+
+    Raises:
+        FileNotFoundError: the job's result is not there any more.
+        OSError: it cannot be done now.
+    """
+    assert job.output is not None  # a job that is done has one
+    if not job.output.exists():
+        raise FileNotFoundError(f'the result "{job.output}" is gone')
+    place = (link.output_folder / link.relative).with_suffix(job.output.suffix)
+    if job.output.is_dir():
+        place = link.output_folder / link.relative
+    place.parent.mkdir(parents=True, exist_ok=True)
+    for path in _numbered(place):
+        if os.path.lexists(path):
+            if _is_result(path, job.output):
+                return path
+            continue
+        if _is_foreign(report_of(path), link):
+            continue
+        with suppress(FileExistsError):
+            _publish(job, link, path)
+            return path
+    raise FileExistsError(f'there are too many files called "{place}"')
+
+
+def report_of(output: Path) -> Path:
+    """Return where the report of a result lies."""
+    return output.with_name(f"{output.stem}.report.json")
+
+
+def _publish(job: Job, link: Link, path: Path) -> None:
+    """Stage the second file and its report, then give both their names, the report first."""
+    staging = job.work_folder.with_name(f"{job.id}.link")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    try:
+        staged = staging / "result"
+        _link_or_copy(Path(job.output or ""), staged)
+        if job.report and not job.output.is_dir():  # type: ignore[union-attr]
+            report = staging / "report"
+            report.write_text(_report(job, link, path), encoding="utf-8", errors="backslashreplace")
+            report.replace(report_of(path))
+        rename_no_replace(staged, path)
+        sync(path.parent)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _link_or_copy(result: Path, staged: Path) -> None:
+    if result.is_dir():
+        shutil.copytree(result, staged, copy_function=_link_file)
+    else:
+        _link_file(str(result), str(staged))
+
+
+def _link_file(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without hard links
+        shutil.copyfile(source, target)
+        sync(Path(target))
+
+
+def _report(job: Job, link: Link, path: Path) -> str:
+    facts = json.loads(job.report or "{}")
+    return json.dumps(facts | {"input": str(link.source), "output": str(path)}, indent=2, ensure_ascii=False) + "\n"
+
+
+def _is_foreign(report: Path, link: Link) -> bool:
+    """Tell whether a report lies there that does not tell of this source."""
+    try:
+        return bool(json.loads(report.read_text(encoding="utf-8")).get("input") != str(link.source))
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, AttributeError):
+        return True
+
+
+def _is_result(path: Path, result: Path) -> bool:
+    """Tell whether a file or folder is a second name, or a copy, of a result."""
+    if path.is_dir() != result.is_dir():
+        return False
+    if not path.is_dir():
+        return path.samefile(result) or _are_equal(path, result)
+    names = sorted(file.relative_to(result) for file in result.rglob("*") if file.is_file())
+    there = sorted(file.relative_to(path) for file in path.rglob("*") if file.is_file())
+    return names == there and all(_is_result(path / name, result / name) for name in names)
+
+
+def _are_equal(path: Path, other: Path) -> bool:
+    import filecmp
+
+    return path.stat().st_size == other.stat().st_size and filecmp.cmp(path, other, shallow=False)
+
+
+def _numbered(place: Path) -> Iterator[Path]:
+    yield place
+    for number in range(2, 10_000):
+        yield place.with_name(f"{place.stem}-{number}{place.suffix}")
