@@ -16,7 +16,8 @@ from .config import FolderConfig, WatchConfig, check_trees
 from .config_values import ConfigSource, read_source
 from .errors import WatchConfigError
 from .job import Treatment
-from .options import BY_NAME, OPTIONS, Place
+from .option_kinds import Place
+from .options import BY_NAME, OPTIONS
 from .sidecars import read_sidecar
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from .errors import WatchConfigError
-from .options import BY_NAME, Place
+from .option_kinds import Place
+from .options import BY_NAME
 from .toml_lines import KeyPath, locate
 
 MAX_FILE_BYTES = 1 << 20
