@@ -68,9 +68,14 @@ def left_over(out: Path, state: Path, results: set[str]) -> list[str]:
     for where, _, names in os.walk(out):
         for name in names:
             path = os.path.join(where, name)
-            if path not in results | reports and not _is_kept(Path(path), state):
+            if path not in reports and not _is_of(path, results) and not _is_kept(Path(path), state):
                 left.append(path)
     return sorted(left)
+
+
+def _is_of(path: str, results: set[str]) -> bool:
+    """Tell whether a file is a result on record, or in a folder that is one."""
+    return path in results or any(str(folder) in results for folder in Path(path).parents)
 
 
 def _is_kept(path: Path, state: Path) -> bool:
@@ -124,9 +129,14 @@ def find_lost(jobs: list[Row], links: list[Row], dropped: list[Row]) -> list[Row
         for job in jobs
         if job["state"] == "done" and not os.path.lexists(job["output"] or "")
     ]
-    lost += [{"why": "a link without its result", "path": link["source"]} for link in links if not _is_linked(link)]
+    done = {job["id"] for job in jobs if job["state"] == "done"}
+    lost += [
+        {"why": "its content is done, the link to the result is not there", "path": link["source"]}
+        for link in links
+        if link["job_id"] in done and not _is_linked(link)
+    ]
     by_content = {job["fingerprint"]: job["state"] for job in jobs}
-    by_path = {job["source"]: job["state"] for job in jobs} | {link["source"]: "done" for link in links}
+    by_path = {job["source"]: job["state"] for job in jobs}
     for drop in dropped:
         state = by_content.get(drop["sha256"]) or by_path.get(drop["path"])
         expect = drop.get("expect", "done")
@@ -150,9 +160,8 @@ def find_duplicates(jobs: list[Row], moves: list[Row], outputs: set[str], frames
     for path, row in frames.items():
         names[row.get("clip", -1)].append(path)
     for paths in names.values():
-        twice += [{"why": "another result of the same clip", "path": p} for p in paths if p not in outputs][
-            : len(paths) - 1
-        ]
+        strays = [path for path in paths if not _is_of(path, outputs)]
+        twice += [{"why": "another result of the same clip", "path": path} for path in strays[: len(paths) - 1]]
     return twice
 
 
