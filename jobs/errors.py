@@ -9,6 +9,22 @@ class StoreError(JobsError):
     """The job table cannot be used: damaged, of a newer version, or on a disk that cannot keep it."""
 
 
+class StoreFullError(StoreError):
+    """The disk of the job table is full: nothing was changed; the same call succeeds when there is space again."""
+
+
+class StoreBusyError(StoreError):
+    """Another process has held the job table for longer than anybody should: nothing was changed."""
+
+
+class StoreDamagedError(StoreError):
+    """The file of the job table is no sound SQLite database; the message names where it was moved."""
+
+
+class StoreVersionError(StoreError):
+    """The job table is of another version, and is not upgraded here."""
+
+
 class LostClaimError(JobsError):
     """A job is no longer this worker's: it was cancelled, or given to another one. Its result must be dropped."""
 
@@ -39,3 +55,11 @@ class Draining(JobsError):  # noqa: N818 (nothing is wrong: the work stops where
 
 class SelftestError(JobsError):
     """The self-test cannot run here, or something was lost in it."""
+
+
+class OutputTakenError(JobsError):
+    """Something has the result's name already, and the job was told to fail then."""
+
+
+class DashboardError(JobsError):
+    """The status page cannot be served as it was asked for."""

@@ -1,0 +1,312 @@
+"""The daemon's side of its workers: starts them, starts them again, watches over them, ends them.
+
+Workers are forked from a server process that has torch loaded, so that a new one is there in milliseconds. Nothing
+here blocks for long: `tick` is called a few times a second.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+from .locks import new_owner
+from .process_tree import anonymous_bytes, kill_marked, kill_tree
+from .progress_file import WorkerStatus, read_status, status_path
+from .recovery import Ending
+from .worker import JobHandler, WorkerSettings, work
+
+logger = logging.getLogger(__name__)
+
+PRELOAD = ("jobs.warm", "jobs.worker", "torch", "cv2", "av", "pipeline.video", "pipeline.pictures")
+"""Modules that the server loads before it forks workers; none of them may start a thread."""
+
+_LOOK_SECS = 1.0
+_FIRST_RESTART_SECS = 0.25
+_MAX_RESTART_SECS = 60.0
+_SETTLED_SECS = 30.0
+
+
+@dataclass(frozen=True)
+class PoolSettings:
+    """How many workers, and what is asked of them."""
+
+    state_dir: Path
+    """Folder of the job table, locks and status files."""
+    workers: int | None = None
+    """Worker processes; None: one per device."""
+    devices: tuple[str, ...] = ("auto",)
+    """Where networks run; workers take them in turn."""
+    stall_secs: float = 300.0
+    """A job without any sign of progress for so long is ended."""
+    grace_secs: float = 30.0
+    """When draining, workers may go on for so long."""
+    memory_bytes: int | None = None
+    """A worker that holds more is ended; None: no limit."""
+    backoff_secs: float = 2.0
+    """First delay of a job after a failure that may pass."""
+    is_once: bool = False
+    """Nothing is waited for: an unreadable source fails at once."""
+    store_path: Path | None = None
+    """The job table; None: `jobs.sqlite` in the state folder."""
+    preload: tuple[str, ...] = PRELOAD
+    """Modules that the server of the workers loads."""
+    make_handler: Callable[[Mapping[str, Any]], JobHandler] | None = None
+    """What makes a handler for the choices of a job; None: pipeline's."""
+
+
+class Pool:
+    """The workers of a daemon."""
+
+    def __init__(self, settings: PoolSettings) -> None:
+        self._settings = settings
+        self._context = get_context("forkserver")
+        self._context.set_forkserver_preload(list(settings.preload))
+        count = settings.workers or len(settings.devices)
+        devices = [settings.devices[index % len(settings.devices)] for index in range(count)]
+        self._seats = [_Seat(self, index, device) for index, device in enumerate(devices)]
+        self._folders: tuple[str, ...] | None = None
+        self._endings: dict[str, Ending] = {}
+        self._grace_until: float | None = None
+
+    @property
+    def settings(self) -> PoolSettings:
+        """What it was made with."""
+        return self._settings
+
+    @property
+    def is_draining(self) -> bool:
+        """Workers were asked to stop; none is started any more."""
+        return self._grace_until is not None
+
+    @property
+    def is_idle(self) -> bool:
+        """No worker process lives."""
+        return all(seat.process is None for seat in self._seats)
+
+    def start(self) -> None:
+        """Start the workers."""
+        self._grace_until = None
+        self.tick()
+
+    def open(self, folders: Collection[str] | None) -> None:
+        """Let workers claim jobs of these watch folders only; None: of all."""
+        chosen = None if folders is None else tuple(sorted(folders))
+        if chosen != self._folders:
+            self._folders = chosen
+            for seat in self._seats:
+                seat.tell("folders", chosen)
+
+    def tick(self) -> None:
+        """Look after the workers: note who died, start new ones, end those that hang or hold too much memory."""
+        now = time.monotonic()
+        for seat in self._seats:
+            seat.reap(now)
+            if seat.process is not None:
+                seat.look(now)
+            elif not self.is_draining and now >= seat.next_start:
+                seat.start()
+        if self._grace_until is not None and now >= self._grace_until and not self.is_idle:
+            logger.warning("workers are still busy after %g s and are ended.", self._settings.grace_secs)
+            self.kill()
+
+    def drain(self) -> None:
+        """Ask all workers to stop where nothing is lost; who does not within the grace time is ended by `tick`."""
+        if self._grace_until is None:
+            self._grace_until = time.monotonic() + self._settings.grace_secs
+        for seat in self._seats:
+            seat.drain()
+
+    def kill(self) -> None:
+        """End all workers and whatever they started, now; their jobs do not count it as a death."""
+        self._grace_until = self._grace_until if self._grace_until is not None else time.monotonic()
+        for seat in self._seats:
+            seat.end(Ending("its worker was ended with the daemon", is_counted=False))
+        for seat in self._seats:
+            seat.join()
+
+    def ending_of(self, owner: str) -> Ending:
+        """Tell how a worker of this pool ended, for recovery."""
+        return self._endings.get(owner, Ending())
+
+    def running(self) -> list[WorkerStatus]:
+        """Return what every living worker says about itself."""
+        found = [seat.status for seat in self._seats if seat.process is not None]
+        return [status for status in found if status is not None]
+
+    def pids(self) -> list[int]:
+        """Return the processes of the living workers."""
+        return [seat.process.pid for seat in self._seats if seat.process is not None and seat.process.pid]
+
+    def note_ending(self, owner: str, ending: Ending) -> None:
+        """Remember how a worker ended."""
+        self._endings.setdefault(owner, ending)
+
+    def spawn(self, device: str) -> tuple[str, ForkServerProcess, Connection]:
+        """Start a worker process; return its name, its process and the pipe to it."""
+        settings = self._settings
+        owner, (ours, theirs) = new_owner(), self._context.Pipe()
+        told = WorkerSettings(
+            settings.store_path or settings.state_dir / "jobs.sqlite",
+            settings.state_dir,
+            owner,
+            device,
+            max(1, len(os.sched_getaffinity(0)) // len(self._seats)),
+            settings.memory_bytes,
+            settings.backoff_secs,
+            settings.is_once,
+            dict(os.environ),
+            settings.make_handler,
+        )
+        process = self._context.Process(target=work, args=(told, theirs), name=f"worker-{owner}", daemon=True)
+        process.start()
+        theirs.close()
+        ours.send(("folders", self._folders))
+        return owner, process, ours
+
+
+class _Seat:
+    """The place of one worker: who sits there now, and how those before fared."""
+
+    def __init__(self, pool: Pool, index: int, device: str) -> None:
+        self._pool = pool
+        self._settings = pool.settings
+        self._index = index
+        self._device = device
+        self._owner = ""
+        self._connection: Connection | None = None
+        self._started = self._looked = self._moved = 0.0
+        self._sign: object = None
+        self._failures = 0
+        self.process: ForkServerProcess | None = None
+        self.status: WorkerStatus | None = None
+        self.next_start = 0.0
+
+    def start(self) -> None:
+        """Put a new worker here."""
+        try:
+            self._owner, self.process, self._connection = self._pool.spawn(self._device)
+        except (OSError, EOFError) as error:  # no more processes, or the server died at this moment
+            self._wait_for_restart(time.monotonic(), f"no worker could be started: {error}")
+            return
+        self._started = self._moved = self._looked = time.monotonic()
+        self._sign = self.status = None
+        logger.debug("worker %s is process %s.", self._owner, self.process.pid)
+
+    def tell(self, kind: str, value: object) -> None:
+        """Send an order."""
+        with suppress(OSError):
+            if self._connection is not None:
+                self._connection.send((kind, value))
+
+    def drain(self) -> None:
+        """Ask the worker to stop."""
+        self.tell("drain", None)
+        if self.process is not None and self.process.is_alive():
+            self.process.terminate()
+
+    def end(self, ending: Ending) -> None:
+        """Kill the worker and all below it."""
+        if self.process is not None and self.process.pid is not None and self.process.is_alive():
+            self._pool.note_ending(self._owner, ending)
+            kill_tree(self.process.pid)
+
+    def join(self) -> None:
+        """Wait until a killed worker is gone."""
+        if self.process is not None:
+            self.process.join(5.0)
+            self.reap(time.monotonic())
+
+    def reap(self, now: float) -> None:
+        """Note that the worker died, clear up after it and decide when the next one comes."""
+        if self.process is None or self.process.is_alive():
+            return
+        code, self.process = self.process.exitcode, None
+        if self._connection is not None:
+            self._connection.close()
+        kill_marked(self._owner)
+        last = read_status(status_path(self._settings.state_dir, self._owner))
+        self.status = None
+        if code == 0 and self._pool.is_draining:
+            return
+        self._pool.note_ending(self._owner, Ending(f"its worker {_told(code)}"))
+        was_useful = last is not None and (last.jobs > 0 or now - self._started > _SETTLED_SECS)
+        self._failures = 1 if was_useful else self._failures + 1
+        self._wait_for_restart(now, f"worker {self._owner} {_told(code)}")
+
+    def look(self, now: float) -> None:
+        """See whether the worker gets on, and what memory it holds."""
+        if now - self._looked < _LOOK_SECS:
+            return
+        self._looked = now
+        self.status = read_status(status_path(self._settings.state_dir, self._owner))
+        if self._is_stalled(now):
+            self.end(Ending(f"it made no progress for {self._settings.stall_secs:g} s and was ended"))
+        elif self._holds_too_much():
+            self.end(Ending(f"its worker needed more than {_mib(self._settings.memory_bytes)} of memory and was ended"))
+
+    def _is_stalled(self, now: float) -> bool:
+        status = self.status
+        sign = None if status is None else (status.counter, signature(Path(status.work_folder)) if status.job else None)
+        is_waiting = status is not None and status.job is None
+        if sign != self._sign or is_waiting:
+            self._sign, self._moved = sign, now
+        return now - self._moved >= self._settings.stall_secs
+
+    def _holds_too_much(self) -> bool:
+        most, process = self._settings.memory_bytes, self.process
+        if most is None or process is None or process.pid is None:
+            return False
+        return anonymous_bytes(process.pid) > most
+
+    def _wait_for_restart(self, now: float, why: str) -> None:
+        delay_secs = min(_FIRST_RESTART_SECS * 2.0 ** max(self._failures - 1, 0), _MAX_RESTART_SECS)
+        self.next_start = now + delay_secs
+        logger.warning("%s; the next one comes in %g s.", why, delay_secs)
+
+
+def signature(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """Return names, sizes and times of all files in a folder: it changes while somebody works there."""
+    found = []
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                status = os.lstat(os.path.join(parent, name))
+                found.append((os.path.join(parent, name), status.st_size, status.st_mtime_ns))
+    return tuple(sorted(found))
+
+
+def _told(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with code {code}"
+
+
+def _mib(num_bytes: int | None) -> str:
+    return f"{(num_bytes or 0) >> 20} MiB"
+
+
+def find_devices() -> tuple[str, ...]:
+    """Return where networks can run, one entry per GPU; `auto` alone where none is seen."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        count = len([name for name in visible.split(",") if name.strip() not in ("", "-1")])
+    else:
+        with suppress(OSError):
+            count = len(os.listdir("/proc/driver/nvidia/gpus"))
+            return _numbered(count)
+        count = 0
+    return _numbered(count)
+
+
+def _numbered(count: int) -> Sequence[str] | tuple[str, ...]:
+    return tuple(f"cuda:{index}" for index in range(count)) or ("auto",)
