@@ -51,6 +51,7 @@ VERSION_1 = (
     )
     """,
     "CREATE INDEX jobs_in_line ON jobs (state, priority DESC, id)",
+    "CREATE INDEX jobs_by_change ON jobs (state, changed_at)",  # lists of many thousands, page by page
     "CREATE INDEX jobs_by_source ON jobs (source)",
     # What was last seen at a path, and the job that has its content: what a rescan compares with.
     """

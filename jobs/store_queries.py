@@ -57,6 +57,20 @@ class Queries(Table):
         tail = f"WHERE {' AND '.join(where)} ORDER BY id {order} LIMIT ?"
         return self._jobs(tail, [*values, -1 if limit is None else limit])
 
+    def page(self, states: Collection[JobState], *, limit: int, offset: int = 0, in_line: bool = False) -> Jobs:
+        """Return a part of a long list without reading the rest of it.
+
+        Args:
+            states: only those in one of these.
+            limit: no more than so many.
+            offset: so many come before.
+            in_line: in the order in which workers take them; else what changed last comes first.
+        """
+        order = "priority DESC, id" if in_line else "changed_at DESC, id DESC"
+        chosen = f"SELECT id FROM jobs WHERE state IN ({marks(states)}) ORDER BY {order} LIMIT ? OFFSET ?"
+        values = [*(state.value for state in states), limit, offset]
+        return self._jobs(f"WHERE id IN ({chosen}) ORDER BY {order}", values)
+
     def counts(self) -> dict[JobState, int]:
         """Return how many jobs are in each state; all states are there."""
         found = {row["state"]: row["number"] for row in self._rows(_COUNTS)}
