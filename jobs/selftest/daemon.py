@@ -47,6 +47,7 @@ class DaemonProcess:
     ) -> None:
         self.folder, self.inbox, self.out = folder, folder / "inbox", folder / "out"
         self.state = self.out / ".ugatit"
+        self.outputs = [self.out]
         self.options = list(options)
         self.marker = f"{MARKER}={uuid.uuid4().hex}"
         self.environment = dict(environment or {})

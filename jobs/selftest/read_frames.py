@@ -58,7 +58,11 @@ def read(path: str) -> dict[str, Any]:
 
 def _are_complete(seen: list[tuple[int, int, bool, float]]) -> bool:
     clips, frames, lasts, _ = zip(*seen, strict=True)
-    return len(set(clips)) == 1 and list(frames) == list(range(len(seen))) and lasts.index(True) == len(seen) - 1
+    return (
+        len(set(clips)) == 1
+        and list(frames) == list(range(len(seen)))
+        and lasts == (False,) * (len(seen) - 1) + (True,)
+    )
 
 
 def _grey_picture(path: str) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from .trials import COUNTS, TrialResult
+from .judging import COUNTS
+from .trials import TrialResult
 from .victims import Victim
 
 _STATES = ("running", "publishing", "idle")

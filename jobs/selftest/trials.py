@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -17,10 +14,8 @@ from typing import Any
 from ..errors import SelftestError
 from .daemon import DaemonProcess
 from .drops import Drop, Dropper
+from .judging import COUNTS, judge, start_sampler
 from .victims import Victim, by_kind, choose, kill, processes
-
-COUNTS = ("lost", "duplicates", "partial", "orphans", "temp_left")
-"""What must be 0."""
 
 _OPEN = ("settling", "queued", "running", "publishing", "blocked")
 _DRAIN_SECS = 300.0
@@ -115,7 +110,7 @@ class Trial:
         Raises:
             SelftestError: the program does not run here, or does not come to an end.
         """
-        sampler = _start_sampler(self.daemon.out, self.sampled)
+        sampler = start_sampler(self.daemon.out, self.sampled)
         try:
             self._attack()
             self._drain()
@@ -123,7 +118,7 @@ class Trial:
             sampler.terminate()
             sampler.wait(60)
             self.daemon.kill_all()
-        self.result.judged = self._judge()
+        self.result.judged = judge(self.daemon, self.dropper.manifest, self.sampled)
         self.result.secs = time.monotonic() - self._began
         return self.result
 
@@ -206,23 +201,9 @@ class Trial:
         missing = [d for d in self.dropper.dropped if d["expect"] == "done" and not known & {d["sha256"], d["path"]}]
         return not missing and all(job["state"] not in _OPEN for job in jobs)
 
-    def _judge(self) -> dict[str, Any]:
-        script = Path(__file__).with_name("checker.py")
-        files = ["--manifest", self.dropper.manifest, "--sampled", self.sampled]
-        command = [sys.executable, script, self.daemon.state, self.daemon.out, *files, "--marker", self.daemon.marker]
-        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
-        if not done.stdout:
-            raise SelftestError(f"the checker failed:\n{done.stderr}")
-        return dict(json.loads(done.stdout))
-
 
 def _state_hit(jobs: list[dict[str, Any]], pids: set[int]) -> str:
     """What the victim's own job was doing; where none was its own, how far the furthest job was."""
     own = [job["state"] for job in jobs if job["owner"] and any(f"-{pid}-" in job["owner"] for pid in pids)]
     order = ("publishing", "running")
     return next((state for state in order if state in own), "idle" if not own else own[0])
-
-
-def _start_sampler(out: Path, result: Path) -> subprocess.Popen[bytes]:
-    script = Path(__file__).with_name("sampler.py")
-    return subprocess.Popen([sys.executable, str(script), str(out), str(result)], stdin=subprocess.PIPE)
