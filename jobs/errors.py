@@ -45,6 +45,10 @@ class WatchFolderError(JobsError):
     """A watch folder, or the folder for its results, cannot be used."""
 
 
+class OddSourceError(JobsError):
+    """A source is no regular file, or a symbolic link stands in its path: it is never opened."""
+
+
 class AlreadyWatchedError(JobsError):
     """Another process is watching the same folder, or uses the same job table."""
 
