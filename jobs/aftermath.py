@@ -16,8 +16,9 @@ from .clocks import boot_secs
 from .disposal import dispose
 from .fault_points import reach
 from .hooks import Hook
-from .job import TERMINAL, Job, JobState, Link, Stamp
+from .job import Job, JobState, Link, Stamp
 from .linking import link_result, report_of
+from .readiness import stamp_of
 
 if TYPE_CHECKING:
     from .store import JobStore
@@ -102,11 +103,15 @@ class Aftermath:
 
     def _errands(self) -> Iterator[Errand]:
         for job in self._store.unfinished_aftermath():
+            if job.state is not JobState.DONE:  # further sources go the same way; once done, each gets its result
+                links = [link for link in self._store.links(pending=False) if link.job_id == job.id]
+                yield from (Errand(job, link) for link in links if self._is_new(job, link))
             yield Errand(job, None)
         for link in self._store.links(pending=True):
-            job = self._store.get(link.job_id)
-            if job.state in TERMINAL and (job.id, link.source, job.attempt) not in self._without_result:
-                yield Errand(job, link)
+            yield Errand(self._store.get(link.job_id), link)
+
+    def _is_new(self, job: Job, link: Link) -> bool:
+        return link.output is None and (job.id, link.source, job.attempt) not in self._without_result
 
     def _begin(self, errand: Errand) -> None:
         try:
@@ -146,15 +151,14 @@ class Aftermath:
 
     def _dispose(self, errand: Errand) -> None:
         moved = dispose(errand.job, errand.source, self._stamp_of(errand))
-        if moved is not None and errand.link is None:
-            self._store.move_source(errand.job, moved)
+        if moved is not None and moved != errand.source and errand.link is None:
+            self._store.move_source(errand.job, moved, stamp_of(moved))
         reach("aftermath:disposed")
 
     def _stamp_of(self, errand: Errand) -> Stamp | None:
-        if errand.link is None:
-            return errand.job.stamp
-        seen = self._store.known(errand.job.folder).get(errand.link.source)
-        return seen[0] if seen else None
+        """Return under which stamp the source was read; None if something else lies there by now."""
+        seen = self._store.seen(errand.source)
+        return seen[0] if seen and seen[1] == errand.job.id else None
 
     def _start_hook(self, errand: Errand, output: Path | None) -> None:
         treatment = errand.job.treatment
@@ -171,7 +175,7 @@ class Aftermath:
             "state": job.state.value,
             "input": str(errand.link.source if errand.link else job.source),
             "output": str(output or ""),
-            "report": str(report_of(output) if output else ""),
+            "report": str((report_of(output) if output else None) or ""),
             "reason": job.reason,
         }
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from .disks import rename_no_replace
 from .job import Job, JobState, Stamp
+from .publishing import candidates
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ def _move(job: Job, source: Path, stamp: Stamp | None, name: str) -> Path | None
 
 
 def _rename(source: Path, place: Path) -> Path | None:
-    for path in _numbered(place):
+    for path in candidates(place):
         try:
             if path.exists() and path.samefile(source) and not source.is_dir():
                 source.unlink()  # a process died between the new name and the end of the old one
@@ -132,14 +133,8 @@ def _is_same_file(path: Path, stamp: Stamp) -> bool:
     return (now.size_bytes, now.mtime_ns, now.inode) == (stamp.size_bytes, stamp.mtime_ns, stamp.inode)
 
 
-def _numbered(place: Path) -> Iterator[Path]:
-    yield place
-    for number in range(2, 10_000):
-        yield place.with_name(f"{place.stem}-{number}{place.suffix}")
-
-
 def _taken(place: Path) -> Iterator[Path]:
-    for path in _numbered(place):
+    for path in candidates(place):
         if not os.path.lexists(path):
             return
         yield path

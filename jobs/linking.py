@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from .disks import rename_no_replace, sync
 from .job import Job, Link
+from .publishing import candidates, make_folders, report_path
 
 
 def link_result(job: Job, link: Link) -> Path:
@@ -30,26 +30,24 @@ def link_result(job: Job, link: Link) -> Path:
     assert job.output is not None  # a job that is done has one
     if not job.output.exists():
         raise FileNotFoundError(f'the result "{job.output}" is gone')
-    place = (link.output_folder / link.relative).with_suffix(job.output.suffix)
-    if job.output.is_dir():
-        place = link.output_folder / link.relative
-    place.parent.mkdir(parents=True, exist_ok=True)
-    for path in _numbered(place):
+    place = link.output_folder / link.relative
+    if not job.output.is_dir():
+        place = place.with_suffix(job.output.suffix)
+    make_folders(place.parent, link.output_folder)
+    for path in candidates(place):
         if os.path.lexists(path):
             if _is_result(path, job.output):
                 return path
-            continue
-        if _is_foreign(report_of(path), link):
-            continue
-        with suppress(FileExistsError):
-            _publish(job, link, path)
-            return path
-    raise FileExistsError(f'there are too many files called "{place}"')
+        elif report_path(path, path) is not None:
+            with suppress(FileExistsError):
+                _publish(job, link, path)
+                return path
+    raise AssertionError("names never end")
 
 
-def report_of(output: Path) -> Path:
-    """Return where the report of a result lies."""
-    return output.with_name(f"{output.stem}.report.json")
+def report_of(output: Path) -> Path | None:
+    """Return where the report of a result lies; None where its names are taken by others."""
+    return report_path(output, output)
 
 
 def _publish(job: Job, link: Link, path: Path) -> None:
@@ -60,10 +58,11 @@ def _publish(job: Job, link: Link, path: Path) -> None:
     try:
         staged = staging / "result"
         _link_or_copy(Path(job.output or ""), staged)
-        if job.report and not job.output.is_dir():  # type: ignore[union-attr]
+        place = report_of(path)
+        if job.report and place is not None:
             report = staging / "report"
             report.write_text(_report(job, link, path), encoding="utf-8", errors="backslashreplace")
-            report.replace(report_of(path))
+            report.replace(place)
         rename_no_replace(staged, path)
         sync(path.parent)
     finally:
@@ -90,16 +89,6 @@ def _report(job: Job, link: Link, path: Path) -> str:
     return json.dumps(facts | {"input": str(link.source), "output": str(path)}, indent=2, ensure_ascii=False) + "\n"
 
 
-def _is_foreign(report: Path, link: Link) -> bool:
-    """Tell whether a report lies there that does not tell of this source."""
-    try:
-        return bool(json.loads(report.read_text(encoding="utf-8")).get("input") != str(link.source))
-    except FileNotFoundError:
-        return False
-    except (OSError, ValueError, AttributeError):
-        return True
-
-
 def _is_result(path: Path, result: Path) -> bool:
     """Tell whether a file or folder is a second name, or a copy, of a result."""
     if path.is_dir() != result.is_dir():
@@ -115,9 +104,3 @@ def _are_equal(path: Path, other: Path) -> bool:
     import filecmp
 
     return path.stat().st_size == other.stat().st_size and filecmp.cmp(path, other, shallow=False)
-
-
-def _numbered(place: Path) -> Iterator[Path]:
-    yield place
-    for number in range(2, 10_000):
-        yield place.with_name(f"{place.stem}-{number}{place.suffix}")

@@ -86,6 +86,11 @@ class Queries(Table):
             for row in self._rows(_KNOWN, (to_blob(folder),))
         }
 
+    def seen(self, source: Path) -> tuple[Stamp, int] | None:
+        """Return the stamp under which a source was last seen, and the number of its job."""
+        rows = self._rows("SELECT stamp, job_id FROM sources WHERE path = ?", (to_blob(source),))
+        return (Stamp.from_text(rows[0]["stamp"]), rows[0]["job_id"]) if rows else None
+
     def moves(self, after: int = 0, limit: int = 1000) -> Moves:
         """Return changes of state after a number, oldest first."""
         rows = self._rows("SELECT * FROM moves WHERE number > ? ORDER BY number LIMIT ?", (after, limit))
@@ -110,6 +115,11 @@ class Queries(Table):
     def is_paused(self) -> bool:
         """Say whether no job at all may be claimed."""
         return bool(self._rows("SELECT 1 FROM settings WHERE name = 'is_paused' AND value = '1'"))
+
+    def closed_folders(self) -> frozenset[str]:
+        """Return the watch folders of which no job may be claimed now."""
+        rows = self._rows("SELECT value FROM settings WHERE name = 'closed_folders'")
+        return frozenset(json.loads(rows[0]["value"])) if rows else frozenset()
 
     def folder_mark(self, folder: str) -> str | None:
         """Return what a watch folder's mark file was given to hold; None if it never had one."""
