@@ -225,6 +225,7 @@ class Bench:
 
     def convert_to(self, clip: Path, **choices: Any) -> tuple[Report, Path]:
         """Convert a clip; return its report and the result, which the next conversion of this clip replaces."""
+        from .publisher import FilePublisher
         from .video import convert_video
 
         out = self.folder / "out"
@@ -233,7 +234,8 @@ class Bench:
         if found.errors:
             raise found.errors[0][1]
         [item] = found.items
-        report = convert_video(item, self.studio(overwrite=True, resume=False, **choices), SilentProgress())
+        studio = self.studio(overwrite=True, resume=False, **choices)
+        report = convert_video(item, studio, SilentProgress(), FilePublisher(item.report, overwrite=True))
         return report, Path(report.output)
 
     @cached_property

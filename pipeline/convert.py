@@ -12,9 +12,11 @@ from .errors import InputError
 from .inputs import Item, check_clashes, collect
 from .progress import Progress
 from .publish import check_absent, make_output_folder, out_of_space_told
+from .publisher import FilePublisher, Publisher
 from .report import Report
 from .settings import ConvertSettings
-from .studio import Studio
+from .studio import Studio, build_studio
+from .work import remove_abandoned
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +59,9 @@ def convert_all(
     outcomes = [Outcome(name, error=error) for name, error in found.errors]
     for outcome in outcomes:
         on_done(outcome)
-    clashes, studio = check_clashes(found.items), Studio(settings)
+    clashes, studio = check_clashes(found.items), build_studio(settings)
+    for work in {item.work for item in found.items}:
+        remove_abandoned(work)
     if found.items:
         studio.load()
     for item in found.items:
@@ -74,9 +78,8 @@ def _convert_one(item: Item, studio: Studio, progress: Progress) -> Outcome:
         check_absent(item.output, overwrite=studio.settings.overwrite)
         with out_of_space_told(item.output):
             make_output_folder(item.output.parent)
-            if studio.settings.aligned and not item.is_picture:
-                raise InputError(f'"{item.source}" is no picture, and --aligned takes pictures of aligned faces only.')
-            return Outcome(str(item.source), report=_convert_by_kind(item, studio, progress))
+            publisher = FilePublisher(item.report, overwrite=studio.settings.overwrite)
+            return Outcome(str(item.source), report=convert_item(item, studio, progress, publisher))
     except Exception as error:
         logger.debug("Conversion failed.", exc_info=error)
         return Outcome(str(item.source), error=error)
@@ -84,14 +87,23 @@ def _convert_one(item: Item, studio: Studio, progress: Progress) -> Outcome:
         progress.finish()
 
 
-def _convert_by_kind(item: Item, studio: Studio, progress: Progress) -> Report:
+def convert_item(item: Item, studio: Studio, progress: Progress, publisher: Publisher) -> Report:
+    """Convert one video or picture and publish it.
+
+    Raises:
+        InputError: it cannot be read, or not without spoiling it.
+        SourceChangedError: somebody wrote to it meanwhile.
+        PipelineError: it could not be converted; finished chunks of a video are kept for the next run.
+    """
     if item.is_picture:
         from .pictures import convert_picture
 
-        return convert_picture(item, studio, progress)
+        return convert_picture(item, studio, progress, publisher)
+    if studio.settings.aligned:
+        raise InputError(f'"{item.source}" is no picture, and --aligned takes pictures of aligned faces only.')
     from .video import convert_video
 
-    return convert_video(item, studio, progress)
+    return convert_video(item, studio, progress, publisher)
 
 
 def run_demo(folder: Path, settings: ConvertSettings, progress: Progress) -> tuple[Outcome, dict[str, Path]]:

@@ -13,8 +13,16 @@ class UnreadableInputError(InputError):
     """Missing, not a regular file, damaged or truncated."""
 
 
+class SourceChangedError(UnreadableInputError):
+    """An input was written to, replaced or removed while it was converted; what was made of it is dropped."""
+
+
 class UnsupportedInputError(InputError):
     """A sound file that we cannot treat: no picture, a refused container, a colour format we would spoil."""
+
+
+class QuotaError(InputError):
+    """An input is larger than the user allowed."""
 
 
 class OutputError(PipelineError):

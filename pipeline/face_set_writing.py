@@ -23,7 +23,8 @@ from .face_set_table import KEPT, NO_FACE, Row, append_rows, as_csv, crop_text, 
 from .face_spans import Candidate, CropShape
 from .finder import RGB
 from .inputs import name_of
-from .publish import make_output_folder, out_of_space_told, publish, work_folder, write_text
+from .publish import make_output_folder, out_of_space_told, publish, write_text
+from .work import work_folder, work_root
 
 _NUMBERS = re.compile(r"-(\d{5,}\.\d{3}s-)?\d+\.png$")
 
@@ -214,5 +215,5 @@ def open_face_folder(root: Path, layout: Layout, shape: CropShape, *, overwrite:
             raise OutputError(
                 f'"{root}" holds crops of the kind "{row.crop}", not "{crop_text(shape)}"; choose another --output.'
             )
-    with work_folder(root, f"crop{layout.domain}", resume=False) as staging:
+    with work_folder(work_root(root), f"crop{layout.domain}", resume=False) as staging:
         yield FaceFolder(root, layout, shape, staging, overwrite=overwrite)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .errors import InputError, OutputExistsError, UnreadableInputError
 from .publish import STATE_FOLDER
+from .work import work_root
 
 VIDEO_SUFFIXES = frozenset(
     (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".3gp")
@@ -36,8 +37,8 @@ class Item:
     """Absolute path of the JSON report."""
     stem: str
     """Name without suffix that no other output of the call has."""
-    root: Path
-    """The output folder that holds the work in progress."""
+    work: Path
+    """The folder that holds work folders, on the file system of the output."""
     is_picture: bool
     """A picture, not a video."""
 
@@ -123,7 +124,7 @@ def _single_file(inputs: Sequence[str], output: Path) -> Path | None:
 def _item(source: Path, target: Path, root: Path, *, by_stem: bool) -> Item:
     stem = target.stem if by_stem else target.name
     report = target.with_name(name_of(stem, ".report.json"))
-    return Item(source, target, report, stem, root, is_picture(source))
+    return Item(source, target, report, stem, work_root(root), is_picture(source))
 
 
 def name_of(stem: str, ending: str) -> str:

@@ -36,7 +36,13 @@ _DROPPED_BY_ATTEMPT = (
 
 
 def mux(
-    chunks: Sequence[Path], source: MediaInfo, out: Path, *, pts: Sequence[int], colour: ColourTags | None = None
+    chunks: Sequence[Path],
+    source: MediaInfo,
+    out: Path,
+    *,
+    pts: Sequence[int],
+    colour: ColourTags | None = None,
+    on_picture: Callable[[], None] = lambda: None,
 ) -> MuxReport:
     """Write `out`: the chunks as its video, everything else from the source.
 
@@ -46,6 +52,7 @@ def mux(
         out: File to write; its suffix chooses the container.
         pts: Stamp of every frame of all chunks, in the source's time base, strictly increasing.
         colour: Tags to write (`EncodePlan.colour`); None for the source's.
+        on_picture: Called after every picture that was handed over.
 
     Raises:
         FfmpegError: It failed, or the chunks do not hold as many pictures as there are stamps.
@@ -59,7 +66,7 @@ def mux(
         with attached_covers(plan, out) as covers:
             arguments = _arguments(plan, joined, out, colour or source.video.colour, covers)
             with FfmpegFeed(arguments, container_format=joined.pipe_format) as feed:
-                joined.feed(feed)
+                joined.feed(feed, on_picture)
 
     report = _with_fewer_streams(source, out, write)
     report.num_frames = len(pts)
@@ -259,7 +266,7 @@ class _Joined:
             duration = "DURATION"
         return f"setts=pts=PTS:dts=if(lt(N,{self.delay}),{early},DTS):duration={duration}".replace(",", "\\,")
 
-    def feed(self, feed: FfmpegFeed) -> None:
+    def feed(self, feed: FfmpegFeed, on_picture: Callable[[], None] = lambda: None) -> None:
         """Hand all packets over in coding order."""
         stream = None
         for packet, pts, dts in self._stamped():
@@ -270,6 +277,7 @@ class _Joined:
             packet.time_base = self.time_base
             packet.pts, packet.dts, packet.duration = pts, dts, 0
             feed.mux(packet)
+            on_picture()
 
     def _stamped(self) -> Iterator[tuple[Any, int, int]]:
         shift = round(self.shift_secs / self.time_base)

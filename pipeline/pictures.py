@@ -21,27 +21,36 @@ from .finder import RGB
 from .inputs import Item
 from .paste import paste_face
 from .progress import Progress
-from .publish import publish, work_folder, write_text
+from .publisher import Publisher
 from .report import Report
+from .source import Source, hash_source, watched
 from .stills import Picture, read_picture, write_picture
 from .studio import Studio
 from .stylist import StyledFace, Stylist
 from .tones import measure_tones
 from .whole_frame import WholeFrame, paint
+from .work import work_folder
 
 
-def convert_picture(item: Item, studio: Studio, progress: Progress) -> Report:
+def convert_picture(item: Item, studio: Studio, progress: Progress, publisher: Publisher) -> Report:
     """Convert one picture, publish it and its report.
 
     Raises:
         InputError: the picture cannot be read, or not without spoiling it.
+        SourceChangedError: somebody wrote to it meanwhile.
         OutputExistsError: something has the output's name already.
     """
+    publisher.check(item.output)
+    with watched(item.source) as source:
+        return _convert(item, source, studio, progress, publisher)
+
+
+def _convert(item: Item, source: Source, studio: Studio, progress: Progress, publisher: Publisher) -> Report:
     started = perf_counter()
+    report = studio.new_report(item.source, hash_source(item.source, progress))
     progress.start(item.source.name, "picture", 1)
     picture = read_picture(item.source)
-    report = studio.new_report(item.source)
-    report.output, report.frames, report.warnings = str(item.output), 1, list(picture.warnings)
+    report.frames, report.warnings = 1, list(picture.warnings)
     if studio.settings.aligned:
         pixels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16] = _generate(picture, studio.stylist)
         report.faces = 1
@@ -49,15 +58,17 @@ def convert_picture(item: Item, studio: Studio, progress: Progress) -> Report:
         pixels = _restyle(picture, studio, report)
     studio.describe(report)
     job = studio.job_of(report.input_sha256, item.output)
-    with work_folder(item.root, job, resume=False) as folder:
+    with work_folder(item.work, job, resume=False) as folder:
         finished = folder / ("finished" + item.output.suffix)
         report.warnings += write_picture(finished, picture, pixels)
         _verify(finished, pixels)
         report.verified = True
-        publish(finished, item.output, overwrite=studio.settings.overwrite)
-    report.stop_clock(started)
-    write_text(item.report, report.to_json())
-    progress.advance(1, report.faces)
+        source.check()
+        if publisher.rehash:
+            source.check_content(report.input_sha256, progress)
+        report.stop_clock(started)
+        progress.advance(1, report.faces)
+        publisher.publish(finished, item.output, report)
     return report
 
 

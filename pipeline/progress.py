@@ -25,6 +25,13 @@ class Progress(Protocol):
         """The stage is over."""
         ...
 
+    def checkpoint(self) -> None:
+        """What was done so far survives a crash: a good moment to stop.
+
+        Like every method here it may raise: the conversion ends there, and what is finished is kept.
+        """
+        ...
+
 
 class SilentProgress:
     """Says nothing."""
@@ -36,6 +43,9 @@ class SilentProgress:
         """See Progress."""
 
     def finish(self) -> None:
+        """See Progress."""
+
+    def checkpoint(self) -> None:
         """See Progress."""
 
 
@@ -89,6 +99,9 @@ class TerminalProgress:
             self._display.remove_task(self._task)  # type: ignore[arg-type]
             self._display.refresh()  # wipe the line now: what is printed next would be glued to it
             self._task = None
+
+    def checkpoint(self) -> None:
+        """See Progress."""
 
 
 def with_progress(work: Callable[[Progress], T]) -> T:

@@ -1,87 +1,32 @@
-"""The work folder of a conversion, and the step that makes its result visible: whole, once, over no other file."""
+"""The step that makes a result visible: whole, once, over no other file."""
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
-import logging
 import os
-import shutil
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
-from .errors import OutOfSpaceError, OutputError, OutputExistsError, PipelineError
-
-logger = logging.getLogger(__name__)
+from .errors import OutOfSpaceError, OutputError, OutputExistsError
 
 STATE_FOLDER = ".ugatit"
 """Name of the folder beside the outputs that holds work in progress; same file system, so publishing is a rename."""
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_BLOCK_BYTES = 1 << 24
 
 
-@contextmanager
-def work_folder(root: Path, job: str, *, resume: bool) -> Iterator[Path]:
-    """Hold the work folder of one job; it is removed after success and kept after a failure, to be resumed.
-
-    Args:
-        root: the output folder.
-        job: the job's identity.
-        resume: keep what an earlier run left there.
-
-    Raises:
-        PipelineError: another process is working on the same job.
-    """
-    folder = root / STATE_FOLDER / "work" / job
-    lock_path = folder.with_name(job + ".lock")
-    with _open_lock(lock_path) as lock:
-        if not _is_ours(lock):
-            raise PipelineError(f'another process is converting the same input into "{root}"; wait for it to end.')
-        if not resume:
-            shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(exist_ok=True)
-        try:
-            yield folder
-            shutil.rmtree(folder)
-        finally:
-            _remove_empty(folder)  # what failed before there was anything to keep leaves no trace
-            if not folder.exists():
-                lock_path.unlink(missing_ok=True)
-    _remove_empty(root / STATE_FOLDER / "work", root / STATE_FOLDER)
-
-
-def _open_lock(path: Path) -> IO[str]:
-    """Open a lock file in a folder that another job, ending at this moment, may just be removing."""
-    for _ in range(100):
-        with suppress(FileNotFoundError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return path.open("w")
-    raise PipelineError(f'the folder "{path.parent}" vanishes as soon as it is made; choose another --output.')
-
-
-def _is_ours(lock: IO[str]) -> bool:
-    """Take the lock; False where another process holds it, or removed it in the meantime because its job is done."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return os.fstat(lock.fileno()).st_nlink > 0
-
-
-def _remove_empty(*folders: Path) -> None:
-    for folder in folders:
-        with suppress(OSError):  # not empty: another job is at work
-            folder.rmdir()
-
-
-def sha256_of(path: Path) -> str:
-    """Hex digest of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def sha256_of(path: Path, on_block: Callable[[], None] = lambda: None) -> str:
+    """Hex digest of a file's content; `on_block` is called after every 16 MiB of it."""
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+            on_block()
+    return digest.hexdigest()
 
 
 def check_absent(path: Path, *, overwrite: bool) -> None:

@@ -18,6 +18,9 @@ from .choice import FACES_SYNTAX, STYLE_FOR_SYNTAX, parse_faces, parse_style_for
 CODECS = ("auto", "libx264", "libx265", "libvpx-vp9", "libsvtav1", "ffv1", "h264_nvenc", "hevc_nvenc", "av1_nvenc")
 """Names that `--codec` takes; the table of what each can hold is in encode.py."""
 
+REHEARSAL = "rehearsal"
+"""A style without networks, for trying out everything else: see rehearsal.py."""
+
 
 def _choice(
     default: Any,

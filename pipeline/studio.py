@@ -26,7 +26,7 @@ from .plan import CropSpec
 from .publish import sha256_of
 from .report import Report
 from .search import FaceSearch, read_reference
-from .settings import ConvertSettings
+from .settings import REHEARSAL, ConvertSettings
 from .stylist import Stylist
 from .views import MaskMaker
 from .whole_frame import WholeFrame, keeps_source_colours
@@ -45,6 +45,15 @@ def _program_version() -> str:
 
 def _path(name: str | None) -> Path | None:
     return None if name is None else Path(name)
+
+
+def build_studio(settings: ConvertSettings) -> Studio:
+    """Return what converts with these settings: with networks, or for `--style rehearsal` without any."""
+    if settings.style == REHEARSAL:
+        from .rehearsal import RehearsalStudio
+
+        return RehearsalStudio(settings)
+    return Studio(settings)
 
 
 class Studio:
@@ -152,11 +161,11 @@ class Studio:
             output=os.fsencode(output).hex(),
         )
 
-    def new_report(self, source: Path) -> Report:
+    def new_report(self, source: Path, source_sha256: str) -> Report:
         """Begin the report on one input: what goes in, and with which choices."""
         return Report(
             input=str(source),
-            input_sha256=sha256_of(source),
+            input_sha256=source_sha256,
             style=self.style.name,
             style_sha256=self.style.sha256,
             styles={name: style.sha256 for name, style in self.styles.items()},

@@ -4,7 +4,7 @@ The output is decoded to its end, because headers lie; pictures themselves are n
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -44,6 +44,7 @@ def verify(
     *,
     size_wh: tuple[int, int] | None = None,
     is_copy: bool = False,
+    on_picture: Callable[[], None] = lambda: None,
 ) -> VerifyReport:
     """Check a finished video.
 
@@ -53,6 +54,7 @@ def verify(
         pts: Stamp of every frame in the source's time base.
         size_wh: Size of its frames as coded where it is not the source's.
         is_copy: It is a copy of a source that may be damaged itself (`copy_streams`): damage is no fault of the copy.
+        on_picture: Called after every picture that was decoded.
 
     Raises:
         VerificationError: Something differs; the message lists all of it.
@@ -60,7 +62,10 @@ def verify(
     try:
         made = probe(out)
         decoded = DecodeReport()
-        stamps = list(iter_stamps(made, decoded))
+        stamps = []
+        for stamp in iter_stamps(made, decoded):
+            stamps.append(stamp)
+            on_picture()
     except InputError as error:
         raise VerificationError(f"the finished video cannot be read: {error}") from error
     faults = [] if is_copy else [f"it is damaged: {warning.rstrip('.')}" for warning in decoded.warnings()]

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from .analyse import AnalyseConfig, analyse
 from .analysis import Analysis
@@ -24,13 +25,15 @@ from .plan import Plan
 from .prefetch import prefetch
 from .probe import probe
 from .progress import Progress
-from .publish import check_absent, publish, work_folder, write_text
+from .publisher import Publisher
 from .render import ChunkRenderer
 from .report import Report
 from .search import NUM_SAMPLES
+from .source import Source, hash_source, watched
 from .studio import Studio
 from .temporal import RADIUS_FRAMES
 from .verify import VerifyReport, verify
+from .work import work_folder
 
 logger = logging.getLogger(__name__)
 
@@ -38,37 +41,39 @@ DECODE_AHEAD_FRAMES = 8
 """Decoded frames that may wait for the next stage."""
 
 
-def convert_video(item: Item, studio: Studio, progress: Progress) -> Report:
+def convert_video(item: Item, studio: Studio, progress: Progress, publisher: Publisher) -> Report:
     """Convert one video, publish it and its report.
 
     Raises:
         InputError: the video cannot be read, or not without spoiling it.
+        SourceChangedError: somebody wrote to it meanwhile.
         OutputExistsError: something has the output's name already.
         FfmpegError, VerificationError, OutOfSpaceError: see there; finished chunks are kept for the next run.
     """
-    return _Conversion(item, studio, progress).run()
+    with watched(item.source) as source:
+        return _Conversion(item, source, studio, progress, publisher).run()
 
 
 class _Conversion:
     """One video on its way."""
 
-    def __init__(self, item: Item, studio: Studio, progress: Progress) -> None:
+    def __init__(self, item: Item, source: Source, studio: Studio, progress: Progress, publisher: Publisher) -> None:
         self.item = item
+        self.source = source
         self.studio = studio
         self.settings = studio.settings
         self.progress = progress
+        self.publisher = publisher
         self.started = perf_counter()
-        self.stamp = _stamp(item.source)
         self.info = probe(item.source)
-        self.report = studio.new_report(item.source)
+        self.report = studio.new_report(item.source, hash_source(item.source, progress))
 
     def run(self) -> Report:
         """Do everything in order."""
         output, encoding = self._choose_output()
-        check_absent(output, overwrite=self.settings.overwrite)
-        self.report.output = str(output)
+        self.publisher.check(output)
         job = self.studio.job_of(self.report.input_sha256, output)
-        with work_folder(self.item.root, job, resume=self.settings.resume) as folder:
+        with work_folder(self.item.work, job, resume=self.settings.resume) as folder:
             analysis = self._analysis(folder)
             plan = self._plan(analysis)
             finished = folder / f"finished{output.suffix}"
@@ -80,9 +85,8 @@ class _Conversion:
                 self._join(chunks, analysis, encoding, finished)
                 self._verify(finished, analysis, folder)
             self._check_source()
-            publish(finished, output, overwrite=self.settings.overwrite)
-        self.report.stop_clock(self.started)
-        write_text(self.item.report, self.report.to_json())
+            self.report.stop_clock(self.started)
+            self.publisher.publish(finished, output, self.report)
         return self.report
 
     def _choose_output(self) -> tuple[Path, EncodePlan]:
@@ -111,14 +115,23 @@ class _Conversion:
     def _join(self, chunks: Sequence[Chunk], analysis: Analysis, encoding: EncodePlan, finished: Path) -> None:
         before = perf_counter()
         paths = [chunk.path for chunk in chunks]
-        self._note_mux(mux(paths, self.info, finished, pts=analysis.pts.tolist(), colour=encoding.colour))
+        self.progress.start(self.item.source.name, "joining", analysis.num_frames)
+        muxed = mux(
+            paths,
+            self.info,
+            finished,
+            pts=analysis.pts.tolist(),
+            colour=encoding.colour,
+            on_picture=self.progress.advance,
+        )
+        self._note_mux(muxed)
         self.report.stage_secs["mux"] = perf_counter() - before
 
     def _copy(self, finished: Path, analysis: Analysis) -> bool:
         """No face: encode nothing again; False where the copy would show other frames (an edit list in another box)."""
         muxed = copy_streams(self.info, finished)
         try:
-            self._note_verified(verify(finished, self.info, analysis.pts.tolist(), is_copy=True))
+            self._note_verified(self._compared(finished, analysis, is_copy=True))
         except VerificationError as error:
             logger.info("The streams cannot be copied: %s", error)
             return False
@@ -130,20 +143,25 @@ class _Conversion:
         """Compare the result with its source."""
         before = perf_counter()
         try:
-            self._note_verified(verify(finished, self.info, analysis.pts.tolist(), size_wh=self._coded_wh()))
+            self._note_verified(self._compared(finished, analysis, size_wh=self._coded_wh()))
         except VerificationError as error:
             for finished_mark in folder.glob("chunk-*.json"):  # whatever was wrong must not come back with a resume
                 finished_mark.unlink()
             raise VerificationError(f"{error} Nothing was published; the next run renders everything again.") from error
         self.report.stage_secs["verify"] = perf_counter() - before
 
+    def _compared(self, finished: Path, analysis: Analysis, **how: Any) -> VerifyReport:
+        self.progress.start(self.item.source.name, "checking", analysis.num_frames)
+        return verify(finished, self.info, analysis.pts.tolist(), on_picture=self.progress.advance, **how)
+
     def _note_verified(self, found: VerifyReport) -> None:
         self.report.verification, self.report.verified = asdict(found), True
 
     def _check_source(self) -> None:
         """Refuse a result whose source was written to while it was read."""
-        if _stamp(self.item.source) != self.stamp:
-            raise UnreadableInputError(f'"{self.item.source}" was changed while it was converted; run again.')
+        self.source.check()
+        if self.publisher.rehash:
+            self.source.check_content(self.report.input_sha256, self.progress)
 
     def _note_mux(self, muxed: MuxReport) -> None:
         self.report.dropped += muxed.dropped
@@ -164,6 +182,7 @@ class _Conversion:
         before = perf_counter()
         analysis = self._analyse()
         analysis.save(path)
+        self.progress.checkpoint()
         self.report.stage_secs["analyse"] = perf_counter() - before
         self._note_analysis(analysis)
         return analysis
@@ -259,12 +278,4 @@ class _Conversion:
             )
         renderer.stats.stage_secs["render"] = perf_counter() - chunk_started
         save_stats(chunk, renderer.stats, renderer.meter.sums)
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """What changes when somebody writes to a file; None where it is gone."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns, status.st_ino
+        self.progress.checkpoint()

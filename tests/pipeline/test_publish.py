@@ -8,15 +8,14 @@ import pytest
 
 from pipeline.errors import OutOfSpaceError, OutputError, OutputExistsError, PipelineError
 from pipeline.publish import (
-    _is_ours,
     check_absent,
     make_output_folder,
     out_of_space_told,
     publish,
     sha256_of,
-    work_folder,
     write_text,
 )
+from pipeline.work import _is_ours, work_folder, work_root
 
 
 def test_publishing_moves_the_file_to_its_final_name(tmp_path: Path) -> None:
@@ -37,35 +36,35 @@ def test_publishing_never_replaces_unless_told(tmp_path: Path) -> None:
 
 
 def test_a_work_folder_is_gone_after_success(tmp_path: Path) -> None:
-    with work_folder(tmp_path, "job", resume=True) as folder:
+    with work_folder(work_root(tmp_path), "job", resume=True) as folder:
         (folder / "chunk").touch()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_work_folder_outlives_a_failure_and_is_found_again(tmp_path: Path) -> None:
     def fail() -> None:
-        with work_folder(tmp_path, "job", resume=True) as folder:
+        with work_folder(work_root(tmp_path), "job", resume=True) as folder:
             (folder / "chunk").touch()
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fail()
-    with work_folder(tmp_path, "job", resume=True) as folder:
+    with work_folder(work_root(tmp_path), "job", resume=True) as folder:
         assert (folder / "chunk").exists()
-    with work_folder(tmp_path, "job", resume=False) as folder:
+    with work_folder(work_root(tmp_path), "job", resume=False) as folder:
         assert not (folder / "chunk").exists()
 
 
 def _try_to_hold(root: Path) -> str:
     try:
-        with work_folder(root, "job", resume=True):
+        with work_folder(work_root(root), "job", resume=True):
             return "held"
     except PipelineError as error:
         return str(error)
 
 
 def test_two_processes_do_not_share_a_work_folder(tmp_path: Path) -> None:
-    with work_folder(tmp_path, "job", resume=True), multiprocessing.get_context("spawn").Pool(1) as pool:
+    with work_folder(work_root(tmp_path), "job", resume=True), multiprocessing.get_context("spawn").Pool(1) as pool:
         assert "another process" in pool.apply(_try_to_hold, (tmp_path,))
 
 
@@ -87,7 +86,7 @@ def test_the_hash_is_sha256_of_the_content(tmp_path: Path) -> None:
 
 
 def test_a_failure_that_made_nothing_leaves_no_trace(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), work_folder(tmp_path, "job", resume=True):
+    with pytest.raises(ZeroDivisionError), work_folder(work_root(tmp_path), "job", resume=True):
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == [tmp_path / ".ugatit"]
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
