@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from .config import FolderConfig, WatchConfig, check_trees
-from .config_values import ConfigSource, read_source
+from .config_values import UNUSED_CHOICES, ConfigSource, read_source
 from .errors import WatchConfigError
+from .handlers import default_choices, style_names
 from .job import Treatment
 from .option_kinds import Place
 from .options import BY_NAME, OPTIONS
@@ -34,12 +35,13 @@ def load_config(path: Path, overrides: Values | None = None) -> WatchConfig:
 
     Args:
         path: the file; relative paths in it start from its folder.
-        overrides: values that go before those of the file, by name: what `config_from_options` also takes.
+        overrides: values that go before those of the file, by name; paths in them are absolute or start from the
+            working directory.
 
     Raises:
         WatchConfigError: it cannot be read or says something that cannot be; the message names line and key.
     """
-    return replace(_built(read_source(path), overrides or {}), source_file=Path(path).absolute())
+    return replace(_built(read_source(path), _from_command_line(overrides or {})), source_file=Path(path).absolute())
 
 
 def config_from_options(inbox: Path, output: Path, given: Values) -> WatchConfig:
@@ -54,7 +56,7 @@ def config_from_options(inbox: Path, output: Path, given: Values) -> WatchConfig
         WatchConfigError: a value is wrong, or the folders cannot be watched so.
     """
     content = {"folder": [{"path": str(inbox), "output": str(output)}]}
-    return _built(ConfigSource(COMMAND_LINE, Path.cwd(), content), given)
+    return _built(ConfigSource(COMMAND_LINE, Path.cwd(), content), _from_command_line(given))
 
 
 def treatment_for(folder: FolderConfig, relative: Path, sidecar: Path | None = None) -> tuple[Treatment, Path, int]:
@@ -83,9 +85,11 @@ def treatment_for(folder: FolderConfig, relative: Path, sidecar: Path | None = N
 
 def style_folder(relative: Path) -> str | None:
     """Return the style that a path's first folder names; None where it is an ordinary folder, or no folder."""
-    from .handlers import style_names
-
     return relative.parts[0] if len(relative.parts) > 1 and relative.parts[0] in style_names() else None
+
+
+def _from_command_line(given: Values) -> dict[str, Any]:
+    return ConfigSource(COMMAND_LINE, Path.cwd(), given).checked(given, (), _known() - {"path"})
 
 
 def _built(source: ConfigSource, overrides: Values) -> WatchConfig:
@@ -110,7 +114,7 @@ def _folder(source: ConfigSource, place: tuple[str, int], values: Values) -> Fol
         if name not in values:
             raise source.error(place, f"this folder has no `{name}`.")
     own = {name: value for name, value in values.items() if name in _names(Place.FOLDER)}
-    return FolderConfig(**own, treatment=_treatment(values, Treatment(convert=_default_choices())))
+    return FolderConfig(**own, treatment=_treatment(values, Treatment(convert=default_choices())))
 
 
 def _treatment(values: Values, base: Treatment) -> Treatment:
@@ -132,13 +136,7 @@ def _names(*places: Place) -> frozenset[str]:
 
 def _known(*places: Place) -> frozenset[str]:
     """All keys that may stand in a table: those of some places (all, if none is named) and convert's choices."""
-    return _names(*(places or Place)) | frozenset(_default_choices())
-
-
-def _default_choices() -> dict[str, Any]:
-    from .handlers import default_choices
-
-    return dict(default_choices())
+    return _names(*(places or Place)) | frozenset(default_choices()) - UNUSED_CHOICES
 
 
 class ConfigFile:
@@ -174,7 +172,8 @@ class ConfigFile:
                 self._path.name,
                 self._config.state_dir,
             )
-        self._config = replace(config, state_dir=self._config.state_dir, is_once=self._config.is_once)
+        old, self._config = self._config, config
+        self._config = replace(config, state_dir=old.state_dir, is_once=old.is_once, dashboard=old.dashboard)
         return self._config
 
     def _stamp(self) -> tuple[int, ...] | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import WatchConfigError
+from .handlers import check_choices
 from .option_kinds import Place
 from .options import BY_NAME
 from .toml_lines import KeyPath, locate
@@ -23,14 +24,10 @@ from .toml_lines import KeyPath, locate
 MAX_FILE_BYTES = 1 << 20
 """A larger file is no configuration."""
 
-STYLE_SUFFIX = ".safetensors"
-"""Ending of style files."""
+_STYLE_SUFFIX = ".safetensors"
 
-NO_STYLE = "none"
-"""Convert's word for a face that is left alone."""
-
-REHEARSAL = "rehearsal"
-"""The style without networks, for tries."""
+UNUSED_CHOICES = frozenset({"overwrite", "resume"})
+"""Choices of convert that mean nothing here: nothing is ever overwritten, and all work is taken up again."""
 
 _FILE_CHOICES = frozenset({"face_like", "face_like_weights", "detector_weights", "parser_weights"})
 """Choices of convert that are names of files."""
@@ -108,18 +105,18 @@ def checked_choice(key: str, value: Any, folder: Path) -> Any:
     Raises:
         ValueError: it is not allowed; the message goes on after the key's name.
     """
-    from .handlers import check_choices
-
+    if key == "faces" and isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)  # TOML has numbers, the command line only text
     try:
         clean = check_choices({key: value})[key]
     except ValueError as error:
-        raise ValueError(re.sub(rf"^`?{key}`?:?\s+", "", str(error))) from error
+        raise ValueError(str(error).removeprefix(f"`{key}` ")) from error
     if key == "style":
         return _style(clean, folder)
     if key == "style_for":
         return [f"{number}={_style(style, folder)}" for number, _, style in (text.partition("=") for text in clean)]
     if key in _FILE_CHOICES and clean:
-        return str(absolute(clean, folder)) if isinstance(clean, str) else [str(absolute(f, folder)) for f in clean]
+        return _file(clean, folder) if isinstance(clean, str) else [_file(name, folder) for name in clean]
     return clean
 
 
@@ -130,21 +127,18 @@ def absolute(name: str | Path, folder: Path) -> Path:
 
 def is_style_file(style: str) -> bool:
     """Tell whether a style is given as a file rather than by its name."""
-    return style.endswith(STYLE_SUFFIX) or "/" in style
+    return style.endswith(_STYLE_SUFFIX) or "/" in style
 
 
 def _style(style: str, folder: Path) -> str:
-    """A style's name that is known, or the absolute path of a file that is there."""
-    from .handlers import style_names
+    """A style's name, or the absolute path of its file."""
+    return _file(style, folder) if is_style_file(style) else style
 
-    if not is_style_file(style):
-        known = (*style_names(), REHEARSAL, NO_STYLE)
-        if style in known:
-            return style
-        raise ValueError(f'is "{style}", and there is no such style{_suggestion(style, known)}')
-    path = absolute(style, folder)
+
+def _file(name: str, folder: Path) -> str:
+    path = absolute(name, folder)
     if not path.is_file():
-        raise ValueError(f'is "{style}", and there is no file "{path}"')
+        raise ValueError(f'is "{name}", and there is no file "{path}"')
     return str(path)
 
 

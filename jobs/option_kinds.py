@@ -5,6 +5,7 @@ The options themselves stand in options.py. Reads no file.
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Callable, Sequence
@@ -109,6 +110,13 @@ def _is_number(text: str) -> bool:
     return True
 
 
+def _shown(value: Any) -> str:
+    """A value as TOML spells it, near enough."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
 def _bounds(option: Option) -> str:
     if option.high is None:
         return f"{option.low:g} or more"
@@ -117,9 +125,9 @@ def _bounds(option: Option) -> str:
 
 def _check_number(option: Option, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"is {value!r}, not a number")
+        raise ValueError(f"is {_shown(value)}, not a number")
     is_below = option.low is not None and not value >= option.low  # so that NaN is below
-    if is_below or (option.high is not None and value > option.high) or value == float("inf"):
+    if is_below or (option.high is not None and value > option.high) or not math.isfinite(value):
         raise ValueError(f"is {value:g}, not {_bounds(option)}")
     return value
 
@@ -129,7 +137,7 @@ def _check_seconds(option: Option, value: Any) -> float:
 
 
 def _check_whole(option: Option, value: Any) -> int:
-    if isinstance(value, float) and value == value and value not in (float("inf"), float("-inf")) and value % 1:
+    if isinstance(value, float) and math.isfinite(value) and value % 1:
         raise ValueError(f"is {value:g}, not a whole number")
     return int(_check_number(option, value))
 
@@ -142,13 +150,13 @@ def _check_choice(option: Option, value: Any) -> str:
 
 def _check_flag(option: Option, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ValueError(f"is {value!r}, not true or false")
+        raise ValueError(f"is {_shown(value)}, not true or false")
     return value
 
 
 def _check_text(option: Option, value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"is {value!r}, not a text")
+        raise ValueError(f"is {_shown(value)}, not a text")
     return value
 
 
@@ -161,7 +169,7 @@ def _check_command(option: Option, value: Any) -> tuple[str, ...]:
     try:
         words = shlex.split(value) if isinstance(value, str) else value
     except ValueError as error:
-        raise ValueError(f"is {value!r}, which cannot be cut into arguments: {error}") from error
+        raise ValueError(f"is {_shown(value)}, which cannot be cut into arguments: {error}") from error
     if not isinstance(words, Sequence) or not all(isinstance(word, str) and "\0" not in word for word in words):
         raise ValueError('is not a command; write a list of its arguments, like ["notify-send", "{output}"]')
     return tuple(words)
@@ -181,7 +189,7 @@ def _check_schedule(option: Option, value: Any) -> str:
 def _check_words(option: Option, value: Any) -> tuple[str, ...]:
     words = value.split(",") if isinstance(value, str) else value
     if not isinstance(words, list | tuple) or not all(isinstance(word, str) and word.strip() for word in words):
-        raise ValueError(f"is {value!r}, not a list of names")
+        raise ValueError(f"is {_shown(value)}, not a list of names")
     return tuple(word.strip() for word in words)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from .config_values import is_style_file, read_source
 from .errors import WatchConfigError
+from .handlers import default_choices
 from .options import OPTIONS
 
 SUFFIX = ".toml"
@@ -35,8 +36,6 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     Raises:
         WatchConfigError: it cannot be read, or says something that it may not; the message names line and key.
     """
-    from .handlers import default_choices
-
     _refuse_special(path)
     source = read_source(path)
     allowed = {option.name for option in OPTIONS if option.is_in_sidecars}
@@ -44,12 +43,16 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     for key in source.content:
         if key not in allowed and key in {option.name for option in OPTIONS} | FORBIDDEN_CHOICES:
             raise source.error((key,), f"`{key}` cannot stand in a sidecar; it belongs into watch.toml.")
-    values = source.checked(source.content, (), allowed)
-    styles = [values.get("style", ""), *(text.partition("=")[2] for text in values.get("style_for", ()))]
-    for key, style in zip(["style"] + ["style_for"] * len(styles), styles, strict=False):
-        if is_style_file(style):
+    for key in ("style", "style_for"):
+        if any(is_style_file(style) for style in _styles(source.content.get(key, ()))):
             raise source.error((key,), f"`{key}` names a file; in a sidecar styles go by their names.")
-    return values
+    return source.checked(source.content, (), allowed)
+
+
+def _styles(value: Any) -> list[str]:
+    """The styles in a value of `style` or `style_for` that is not checked yet."""
+    texts = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+    return [str(text).rpartition("=")[2] for text in texts]
 
 
 def _refuse_special(path: Path) -> None:
