@@ -1,4 +1,4 @@
-"""What comes after a job: results under the names of equal sources, the source kept, moved or deleted, the user's command.
+"""What comes after a job: results for equal sources; the source kept, moved or deleted; the user's command.
 
 Every step may be done twice (the daemon can die between a step and its note) and is made so that the second time finds
 the first one's work. Nothing here can fail a job: what cannot be done now is tried again later.

@@ -1,4 +1,4 @@
-"""Results for sources whose content another job had: the same file under a second name, or a copy where that cannot be."""
+"""Results for sources whose content another job had: the same file under a second name, or else a copy."""
 
 from __future__ import annotations
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Collection
 from pathlib import Path
 
 from .clocks import wall_secs
@@ -70,14 +68,6 @@ class Actions(Table):
         with self._writing():
             self._connection.execute(
                 "INSERT OR REPLACE INTO settings (name, value) VALUES ('is_paused', ?)", (str(int(is_paused)),)
-            )
-
-    def close_folders(self, folders: Collection[str]) -> None:
-        """Let no job of these watch folders be claimed, and those of all others again: it is not their time."""
-        with self._writing():
-            self._connection.execute(
-                "INSERT OR REPLACE INTO settings (name, value) VALUES ('closed_folders', ?)",
-                (json.dumps(sorted(folders)),),
             )
 
     def block(self, job_id: int, block: str, reason: str) -> Job:

@@ -6,7 +6,6 @@ was thought dead, or whose job was cancelled, can change nothing any more.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -141,16 +140,9 @@ class Claims(Table):
         if folders is not None:
             where += f" AND folder IN ({marks(folders)})"
             values += map(to_blob, folders)
-        if closed := self._closed():
-            where += f" AND folder NOT IN ({marks(closed)})"
-            values += map(to_blob, closed)
         paused = "NOT EXISTS (SELECT 1 FROM settings WHERE name = 'is_paused' AND value = '1')"
         found = self._jobs(f"WHERE {where} AND {paused} ORDER BY priority DESC, id LIMIT 1", values)
         return found[0] if found else None
-
-    def _closed(self) -> list[str]:
-        rows = self._rows("SELECT value FROM settings WHERE name = 'closed_folders'")
-        return list(json.loads(rows[0]["value"])) if rows else []
 
     def _mine(self, job: Job) -> Job:
         found = self._jobs(f"WHERE {_FENCE} AND {_HELD}", _fence(job))

@@ -116,10 +116,10 @@ class Queries(Table):
         """Say whether no job at all may be claimed."""
         return bool(self._rows("SELECT 1 FROM settings WHERE name = 'is_paused' AND value = '1'"))
 
-    def closed_folders(self) -> frozenset[str]:
-        """Return the watch folders of which no job may be claimed now."""
-        rows = self._rows("SELECT value FROM settings WHERE name = 'closed_folders'")
-        return frozenset(json.loads(rows[0]["value"])) if rows else frozenset()
+    def places(self) -> frozenset[tuple[str, Path]]:
+        """Return all pairs of a watch folder and an output folder that jobs know, whatever is configured now."""
+        rows = self._rows("SELECT DISTINCT folder, output_folder FROM jobs")
+        return frozenset((os.fsdecode(row["folder"]), to_path(row["output_folder"])) for row in rows)
 
     def folder_mark(self, folder: str) -> str | None:
         """Return what a watch folder's mark file was given to hold; None if it never had one."""
