@@ -40,10 +40,15 @@ class DaemonProcess:
         folder: for `inbox`, `out` and what the daemons print (`watch.log`).
         options: further options of `watch`.
         environment: what its environment has beside ours.
+        config: content of a watch.toml in `folder`, which then says what is watched; else it is `inbox`.
     """
 
     def __init__(
-        self, folder: Path, options: Sequence[str] = OPTIONS, environment: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        options: Sequence[str] = OPTIONS,
+        environment: Mapping[str, str] | None = None,
+        config: str | None = None,
     ) -> None:
         self.folder, self.inbox, self.out = folder, folder / "inbox", folder / "out"
         self.state = self.out / ".ugatit"
@@ -54,6 +59,10 @@ class DaemonProcess:
         self.process: subprocess.Popen[bytes] | None = None
         for path in (self.inbox, self.out):
             path.mkdir(parents=True, exist_ok=True)
+        self._watched = [str(self.inbox), "-o", str(self.out)]
+        if config is not None:
+            (folder / "watch.toml").write_text(config)
+            self._watched = ["--config", str(folder / "watch.toml")]
 
     @property
     def log(self) -> Path:
@@ -62,7 +71,7 @@ class DaemonProcess:
 
     def start(self, *more: str, **environment: str) -> None:
         """Start a daemon; `more` options and variables are for this one only."""
-        command = [*program(), "--log-level", "INFO", "watch", str(self.inbox), "-o", str(self.out)]
+        command = [*program(), "--log-level", "INFO", "watch", *self._watched]
         marker = dict([self.marker.split("=")])
         variables = os.environ | {"OMP_NUM_THREADS": "1"} | self.environment | marker | environment
         with self.log.open("ab") as log:
