@@ -1,8 +1,8 @@
 """Named places where a fault test kills the process by SIGKILL.
 
-`UGATIT_FAULT_AT=publish:linked` kills at once, `publish:linked:3` at the third time, `@FILE` when the point named in that
-file is reached, once: the file is gone then. Without that variable `reach` does nothing. The list below is complete:
-tests go through all of it.
+`UGATIT_FAULT_AT=publish:linked` kills at once, `publish:linked:3` at the third time, `@FILE` when the point named in
+that file is reached, once: the file is gone then. Without that variable `reach` does nothing. The list below is
+complete: tests go through all of it.
 """
 
 from __future__ import annotations
