@@ -141,6 +141,8 @@ class Job:
     """Higher ones are worked on first."""
     stamp: Stamp | None = None
     """Of the source as it was fingerprinted."""
+    stamped_boot_secs: float = 0.0
+    """When that stamp was seen first, on this boot's clock; 0 if that was before the machine's last start."""
     fingerprint: str | None = None
     """SHA-256 of the content (of a folder: of names and contents); None while settling."""
     owner: str | None = None

@@ -13,11 +13,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .clocks import boot_id
+from .clocks import boot_id, boot_secs
 from .job import Job, JobKind, JobState, Link, Move, Sighting, Stamp, Treatment
 
 JOB_COLUMNS = (
-    "id, state, kind, folder, source, relative, output_folder, treatment, opts_hash, priority, stamp, fingerprint, "
+    "id, state, kind, folder, source, relative, output_folder, treatment, opts_hash, priority, stamp, stamped_boot_secs, "
+    "stamped_boot_id, fingerprint, "
     "owner, attempt, deaths, exceptions, reason, block, ready_boot_secs, boot_id, is_held, output, output_bytes, "
     "output_sha256, report, created_at, changed_at"
 )
@@ -57,6 +58,7 @@ def to_job(row: sqlite3.Row) -> Job:
         treatment=Treatment.from_json(row["treatment"]),
         stamp=Stamp.from_text(row["stamp"]) if row["stamp"] else None,
         ready_boot_secs=row["ready_boot_secs"] if row["boot_id"] == boot_id() else 0.0,
+        stamped_boot_secs=row["stamped_boot_secs"] if row["stamped_boot_id"] == boot_id() else 0.0,
         is_held=bool(row["is_held"]),
         output=to_path(row["output"]) if row["output"] is not None else None,
     )
@@ -73,8 +75,17 @@ def to_values(sighting: Sighting) -> dict[str, Any]:
         "treatment": to_text(sighting.treatment.to_json()),
         "opts_hash": sighting.opts_hash,
         "priority": sighting.priority,
-        "stamp": sighting.stamp.to_text(),
-    }
+    } | stamped(sighting.stamp)
+
+
+def stamped(stamp: Stamp) -> dict[str, Any]:
+    """Return the columns of `jobs` that say a stamp, and that it is seen for the first time now."""
+    return {"stamp": stamp.to_text(), "stamped_boot_secs": boot_secs(), "stamped_boot_id": boot_id()}
+
+
+def restamped(job: Job, stamp: Stamp | None) -> dict[str, Any]:
+    """Return the columns of `jobs` to change for a stamp that may be the known one."""
+    return {} if stamp is None or stamp == job.stamp else stamped(stamp)
 
 
 def to_move(row: sqlite3.Row) -> Move:

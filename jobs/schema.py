@@ -26,6 +26,8 @@ VERSION_1 = (
         opts_hash TEXT NOT NULL,
         priority INTEGER NOT NULL DEFAULT 0,
         stamp TEXT,
+        stamped_boot_secs REAL NOT NULL DEFAULT 0,
+        stamped_boot_id TEXT NOT NULL DEFAULT '',
         fingerprint TEXT,
         owner TEXT,
         attempt INTEGER NOT NULL DEFAULT 0,

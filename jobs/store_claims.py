@@ -14,7 +14,7 @@ from .clocks import boot_id, boot_secs
 from .errors import LostClaimError
 from .fault_points import reach
 from .job import Job, JobState, Stamp
-from .rows import to_blob, to_text
+from .rows import restamped, to_blob, to_text
 from .store_table import FRESH, Table, delay, marks
 
 _READY = "state = 'queued' AND is_held = 0 AND (boot_id != ? OR ready_boot_secs <= ?)"
@@ -107,7 +107,7 @@ class Claims(Table):
         with self._writing():
             now = self._mine(job)
             spent = {"deaths": now.deaths + deaths, "exceptions": now.exceptions + exceptions}
-            columns = FRESH | spent | delay(delay_secs) | {"reason": reason, "block": block} | _stamp(stamp)
+            columns = FRESH | spent | delay(delay_secs) | {"reason": reason, "block": block} | restamped(now, stamp)
             self._move(now, state, **columns | ({"fingerprint": None} if state is JobState.SETTLING else {}))
             self._after_release(now, state, stamp)
             released = self._job(job.id)
@@ -166,7 +166,3 @@ _FENCE = "id = ? AND owner = ? AND attempt = ?"
 
 def _fence(job: Job) -> tuple[int, str | None, int]:
     return job.id, job.owner, job.attempt
-
-
-def _stamp(stamp: Stamp | None) -> dict[str, str]:
-    return {} if stamp is None else {"stamp": stamp.to_text()}

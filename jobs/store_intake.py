@@ -11,7 +11,7 @@ from pathlib import Path
 from .clocks import wall_secs
 from .errors import MoveError
 from .job import Job, JobState, Link, Sighting, Stamp
-from .rows import to_blob, to_link, to_text, to_values
+from .rows import restamped, to_blob, to_link, to_text, to_values
 from .store_table import FRESH, NEW_BUDGETS, Table, delay
 
 OUR_FOLDERS = ("failed", "done")
@@ -54,7 +54,7 @@ class Intake(Table):
         with self._writing():
             now = self._job(job.id)
             if now.state is JobState.SETTLING:
-                self._update(job.id, stamp=stamp.to_text(), reason=to_text(reason), **columns)
+                self._update(job.id, reason=to_text(reason), **columns | restamped(now, stamp))
                 self._note_source(now.source, now.folder, stamp, now.id)
             return self._job(job.id)
 
@@ -136,10 +136,11 @@ class Intake(Table):
         return job.id
 
     def _queue(self, job: Job, fingerprint: str, stamp: Stamp, output_exists: Callable[[Job], bool]) -> Job | Link:
-        job = replace(self._settling(job), stamp=stamp)
+        now = self._settling(job)
+        job = replace(now, stamp=stamp)
         twin = self._twin(job, fingerprint)
         if twin is None:
-            self._move(job, JobState.QUEUED, **FRESH | {"fingerprint": fingerprint, "stamp": stamp.to_text()})
+            self._move(job, JobState.QUEUED, **FRESH | {"fingerprint": fingerprint} | restamped(now, stamp))
             self._note_source(job.source, job.folder, stamp, job.id)
             return self._job(job.id)
         self._end(job, twin)
