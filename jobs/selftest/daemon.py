@@ -84,6 +84,17 @@ class DaemonProcess:
                 start_new_session=True,
             )
 
+    def use(self, *, out: Path, state: Path) -> None:
+        """Let the results go to another disk, and the job table to another folder."""
+        self.out, self.state, self.outputs = out, state, [out]
+        out.mkdir(parents=True, exist_ok=True)
+        self._watched = [str(self.inbox), "-o", str(out), "--state", str(state)]
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the daemon alone."""
+        if self.process is not None:
+            self.process.send_signal(number)
+
     @property
     def is_running(self) -> bool:
         """Tell whether the daemon lives."""

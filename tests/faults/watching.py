@@ -35,6 +35,19 @@ class Watch:
         self.dropper.save()
         return drop
 
+    def shim(self, *modes: str) -> None:
+        """Tell the stand-in for ffmpeg what to do in its next calls, one after the other."""
+        (self.daemon.folder / "shim").write_text("".join(mode + "\n" for mode in modes))
+
+    @property
+    def fault(self) -> Path:
+        """The file that names the point where the next process dies."""
+        return self.daemon.folder / "fault"
+
+    def ensure_running(self) -> None:
+        if not self.daemon.is_running:
+            self.daemon.start()
+
     def state(self, name: str) -> str | None:
         return self.daemon.states().get(name)
 
