@@ -9,7 +9,7 @@ from .clocks import wall_secs
 from .errors import MoveError
 from .job import TERMINAL, Job, JobState, Link, Stamp
 from .rows import to_blob, to_path, to_text
-from .store_table import FRESH, NEW_BUDGETS, Table
+from .store_table import FRESH, NEW_BUDGETS, Table, has_output
 
 
 class Actions(Table):
@@ -44,10 +44,14 @@ class Actions(Table):
         """Queue a job again that has ended or is blocked, with new budgets; one without fingerprint settles first.
 
         Raises:
-            MoveError: the job is waiting or being worked on already.
+            MoveError: the job is waiting or being worked on already, or is done and its result is there.
         """
         with self._writing():
             job = self._job(job_id)
+            if job.state is JobState.DONE and has_output(job):
+                raise MoveError(
+                    f"job {job_id} is done; to have it done again, first move its result '{job.output}' away"
+                )
             if job.state not in TERMINAL | {JobState.BLOCKED}:
                 raise MoveError(
                     f"job {job_id} is {job.state.value}; only one that has ended or is blocked can be retried"
@@ -65,10 +69,7 @@ class Actions(Table):
 
     def pause(self, is_paused: bool) -> None:
         """Let no job be claimed, or let them be again; those that are running go on."""
-        with self._writing():
-            self._connection.execute(
-                "INSERT OR REPLACE INTO settings (name, value) VALUES ('is_paused', ?)", (str(int(is_paused)),)
-            )
+        self._set("is_paused", str(int(is_paused)))
 
     def block(self, job_id: int, block: str, reason: str) -> Job:
         """Take a queued job out of the line until what it waits for is there.
@@ -108,7 +109,7 @@ class Actions(Table):
         with self._writing():
             now = self._job(job.id)
             self._update(job.id, source=new)
-            self._connection.execute("DELETE FROM sources WHERE path = ? AND job_id != ?", (new, job.id))
+            self._connection.execute("DELETE FROM sources WHERE path = ? AND path != ?", (new, to_blob(now.source)))
             self._connection.execute(
                 "UPDATE sources SET path = ?, stamp = coalesce(?, stamp) WHERE path = ? AND job_id = ?",
                 (new, stamp and stamp.to_text(), to_blob(now.source), job.id),

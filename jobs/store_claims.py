@@ -12,10 +12,9 @@ from typing import Any
 
 from .clocks import boot_id, boot_secs
 from .errors import LostClaimError
-from .fault_points import reach
 from .job import Job, JobState, Stamp
 from .rows import restamped, to_blob, to_text
-from .store_table import FRESH, Table, delay, marks
+from .store_table import FRESH, NEW_CONTENT, Table, delay, marks
 
 _READY = "state = 'queued' AND is_held = 0 AND (boot_id != ? OR ready_boot_secs <= ?)"
 _HELD = "state IN ('running', 'publishing')"
@@ -36,15 +35,12 @@ class Claims(Table):
         """
         if self._next(folders) is None:  # without a lock: most looks find nothing
             return None
-        reach("claim:before")
         with self._writing():
             job = self._next(folders)
             if job is None:
                 return None
             self._move(job, JobState.RUNNING, owner=owner, attempt=job.attempt + 1, reason="", block="")
-            claimed = self._job(job.id)
-        reach("claim:committed")
-        return claimed
+            return self._job(job.id)
 
     def is_mine(self, job: Job) -> bool:
         """Say whether a claim still holds."""
@@ -103,16 +99,13 @@ class Claims(Table):
             LostClaimError: the claim holds no more.
             MoveError: a job that is being published cannot go to that state.
         """
-        reach("release:before")
         with self._writing():
             now = self._mine(job)
             spent = {"deaths": now.deaths + deaths, "exceptions": now.exceptions + exceptions}
             columns = FRESH | spent | delay(delay_secs) | {"reason": reason, "block": block} | restamped(now, stamp)
-            self._move(now, state, **columns | ({"fingerprint": None} if state is JobState.SETTLING else {}))
+            self._move(now, state, **columns | (NEW_CONTENT if state is JobState.SETTLING else {}))
             self._after_release(now, state, stamp)
-            released = self._job(job.id)
-        reach("release:committed")
-        return released
+            return self._job(job.id)
 
     def orphans(self, is_alive: Callable[[str], bool]) -> list[Job]:
         """Return jobs that are running or being published by workers that are no more.
@@ -136,12 +129,13 @@ class Claims(Table):
             return self._job(job.id)
 
     def _next(self, folders: Collection[str] | None) -> Job | None:
+        if self._setting("is_paused") == "1":
+            return None
         where, values = _READY, list[Any]([boot_id(), boot_secs()])
         if folders is not None:
             where += f" AND folder IN ({marks(folders)})"
             values += map(to_blob, folders)
-        paused = "NOT EXISTS (SELECT 1 FROM settings WHERE name = 'is_paused' AND value = '1')"
-        found = self._jobs(f"WHERE {where} AND {paused} ORDER BY priority DESC, id LIMIT 1", values)
+        found = self._jobs(f"WHERE {where} ORDER BY priority DESC, id LIMIT 1", values)
         return found[0] if found else None
 
     def _mine(self, job: Job) -> Job:

@@ -1,4 +1,8 @@
-"""The file of the job table: opening, checking, upgrading, moving aside. What the rows mean is others' business."""
+"""The file of the job table: opening, checking, upgrading, moving aside. What the rows mean is others' business.
+
+Nothing here (or elsewhere in a process that has it open) reads the file but through SQLite: closing any handle of it
+would end the locks that the process's connections have on it.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,6 @@ logger = logging.getLogger(__name__)
 LOCK_SECS = 60.0
 """So long a call waits for another process's transaction, which takes milliseconds, before it gives up."""
 
-_MAGIC = b"SQLite format 3\0"
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _SPACE_BYTES = 1 << 17
@@ -97,7 +100,8 @@ def _refuse_network(folder: Path) -> None:
 
 
 def _open_sound(path: Path, *, read_only: bool, check: bool, lock_secs: float) -> sqlite3.Connection:
-    _look_at_header(path, read_only=read_only)
+    if read_only and not path.exists():
+        raise StoreError(f"there is no job table '{path}'; name the output folder that `watch` was given")
     with told(path):
         connection = _connect(path, read_only=read_only, lock_secs=lock_secs)
         try:
@@ -108,20 +112,6 @@ def _open_sound(path: Path, *, read_only: bool, check: bool, lock_secs: float) -
             connection.close()
             raise
     return connection
-
-
-def _look_at_header(path: Path, *, read_only: bool) -> None:
-    try:
-        with path.open("rb") as file:
-            head = file.read(len(_MAGIC))
-    except FileNotFoundError:
-        if read_only:
-            raise StoreError(f"there is no job table '{path}'; name the output folder that `watch` was given") from None
-        return
-    except OSError as error:
-        raise StoreError(f"the job table '{path}' cannot be read: {error.strerror}") from error
-    if head and head != _MAGIC:  # an empty file is one that was being made
-        raise StoreDamagedError(f"'{path}' is no SQLite database: it begins with {head!r}")
 
 
 def _connect(path: Path, *, read_only: bool, lock_secs: float) -> sqlite3.Connection:
@@ -146,11 +136,15 @@ def _connect(path: Path, *, read_only: bool, lock_secs: float) -> sqlite3.Connec
 
 
 def _reach_version(connection: sqlite3.Connection, path: Path, *, read_only: bool) -> None:
-    version = _version(connection)
+    version, is_empty = _version(connection)
     newest = len(schema.MIGRATIONS)
     if version > newest:
         raise StoreVersionError(
             f"the job table '{path}' is of version {version}, this program knows {newest}; install the newer program"
+        )
+    if version == 0 and not is_empty:
+        raise StoreVersionError(
+            f"'{path}' is another program's SQLite file, not a job table; name another folder (--state)"
         )
     if version < newest:
         if read_only:
@@ -163,8 +157,8 @@ def _reach_version(connection: sqlite3.Connection, path: Path, *, read_only: boo
 def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        version = _version(connection)  # another process may have been faster
-        if version < len(schema.MIGRATIONS) and _has_tables(connection):
+        version, _ = _version(connection)  # another process may have been faster
+        if 0 < version < len(schema.MIGRATIONS):
             backup = _back_up(path, version)
             logger.info("The job table was of version %d; a copy is '%s'.", version, backup)
         for step in schema.MIGRATIONS[version:]:
@@ -196,12 +190,11 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
         raise StoreDamagedError(f"'{path}' has a row of '{broken[0]}' whose job is missing")
 
 
-def _version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
-
-
-def _has_tables(connection: sqlite3.Connection) -> bool:
-    return connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
+def _version(connection: sqlite3.Connection) -> tuple[int, bool]:
+    """Return the version, and whether there are no tables, as of the same moment."""
+    query = "SELECT user_version, NOT EXISTS (SELECT 1 FROM sqlite_master) FROM pragma_user_version"
+    version, is_empty = connection.execute(query).fetchone()
+    return version, bool(is_empty)
 
 
 def _free_name(path: Path, mark: str) -> Path:

@@ -12,18 +12,13 @@ from .clocks import wall_secs
 from .errors import MoveError
 from .job import Job, JobState, Link, Sighting, Stamp
 from .rows import restamped, to_blob, to_link, to_text, to_values
-from .store_table import FRESH, NEW_BUDGETS, Table, delay
+from .store_table import FRESH, NEW_BUDGETS, NEW_CONTENT, Table, delay, has_output
 
 OUR_FOLDERS = ("failed", "done")
 """Folders in a watch folder that hold sources which are through; they are not looked through."""
 
 _WAITING = frozenset({JobState.SETTLING, JobState.QUEUED, JobState.BLOCKED})
 """States in which a job can start over with another content of its source."""
-
-
-def has_output(job: Job) -> bool:
-    """Say whether the result of a job is still where it was published."""
-    return job.output is not None and os.path.lexists(job.output)
 
 
 class Intake(Table):
@@ -127,7 +122,7 @@ class Intake(Table):
         return int(self._connection.execute(sql, values).lastrowid or 0)
 
     def _start_over(self, job: Job, sighting: Sighting) -> int:
-        columns = FRESH | {"fingerprint": None} | to_values(sighting)
+        columns = FRESH | NEW_CONTENT | to_values(sighting)
         if job.state is JobState.SETTLING:
             self._update(job.id, **columns)
         else:

@@ -100,13 +100,22 @@ class Queries(Table):
         """Return all changes of state of one job, oldest first; also of one that became another's link."""
         return [to_move(row) for row in self._rows("SELECT * FROM moves WHERE job_id = ? ORDER BY number", (job_id,))]
 
-    def links(self, pending: bool = True) -> Links:
-        """Return the links that can be made now (their job is done, they have no output), or all of them."""
-        where = "WHERE jobs.state = 'done' AND links.output IS NULL" if pending else ""
-        rows = self._rows(
-            f"SELECT links.* FROM links JOIN jobs ON jobs.id = links.job_id {where} ORDER BY job_id, source"
-        )
-        return [to_link(row) for row in rows]
+    def links(self, pending: bool = True, job_id: int | None = None) -> Links:
+        """Return the links that can be made now (their job is done, they have no output), or all of them.
+
+        Args:
+            pending: only those that can be made.
+            job_id: only those of this job.
+        """
+        where, values = ["1"], list[Any]()
+        if pending:
+            where.append("jobs.state = 'done' AND links.output IS NULL")
+        if job_id is not None:
+            where.append("links.job_id = ?")
+            values.append(job_id)
+        joined = "links JOIN jobs ON jobs.id = links.job_id"
+        tail = f"WHERE {' AND '.join(where)} ORDER BY links.job_id, links.source"
+        return [to_link(row) for row in self._rows(f"SELECT links.* FROM {joined} {tail}", values)]
 
     def unfinished_aftermath(self) -> Jobs:
         """Return jobs that came to an end and whose aftermath was not noted yet."""
@@ -114,7 +123,7 @@ class Queries(Table):
 
     def is_paused(self) -> bool:
         """Say whether no job at all may be claimed."""
-        return bool(self._rows("SELECT 1 FROM settings WHERE name = 'is_paused' AND value = '1'"))
+        return self._setting("is_paused") == "1"
 
     def places(self) -> frozenset[tuple[str, Path]]:
         """Return all pairs of a watch folder and an output folder that jobs know, whatever is configured now."""

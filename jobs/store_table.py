@@ -16,18 +16,11 @@ from .job import MOVES, Job, JobState
 from .rows import JOB_COLUMNS, to_job, to_text
 from .store_file import told
 
-FRESH = {
-    "owner": None,
-    "reason": "",
-    "block": "",
-    "ready_boot_secs": 0.0,
-    "output": None,
-    "output_bytes": None,
-    "output_sha256": None,
-    "report": None,
-    "is_aftermath_done": 0,
-}
-"""Columns of a job that waits for its first, or for another, attempt."""
+FRESH = {"owner": None, "reason": "", "block": "", "ready_boot_secs": 0.0, "is_aftermath_done": 0}
+"""Columns of a job that nobody holds. A result on record stays: it may be visible (publishing.is_published)."""
+
+NEW_CONTENT = {"fingerprint": None, "output": None, "output_bytes": None, "output_sha256": None, "report": None}
+"""Columns of a job whose source has to settle again."""
 
 NEW_BUDGETS = {"deaths": 0, "exceptions": 0, "is_held": 0}
 """Columns of a job that somebody asked for again."""
@@ -69,6 +62,7 @@ class Table:
             if self._connection.in_transaction:
                 yield
                 return
+            self._check_place()
             self._connection.execute("BEGIN")
             try:
                 yield
@@ -94,6 +88,14 @@ class Table:
         if not found:
             raise JobNotFoundError(f"there is no job {job_id}; `jobs list` shows all")
         return found[0]
+
+    def _setting(self, name: str) -> str | None:
+        rows = self._rows("SELECT value FROM settings WHERE name = ?", (name,))
+        return rows[0]["value"] if rows else None
+
+    def _set(self, name: str, value: str) -> None:
+        with self._writing():
+            self._connection.execute("INSERT OR REPLACE INTO settings (name, value) VALUES (?, ?)", (name, value))
 
     def _update(self, job_id: int, **columns: Any) -> None:
         """Set columns of one job, within a transaction."""
@@ -126,6 +128,11 @@ class Table:
             " (SELECT 1 FROM links WHERE links.job_id = :id AND links.source = sources.path)",
             {"id": job.id},
         )
+
+
+def has_output(job: Job) -> bool:
+    """Say whether the result of a job is still where it was published."""
+    return job.output is not None and os.path.lexists(job.output)
 
 
 def delay(secs: float) -> dict[str, Any]:
