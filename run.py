@@ -17,6 +17,9 @@ from typing import Any
 
 import click
 
+from jobs.cli_jobs import jobs
+from jobs.cli_selftest import selftest
+from jobs.cli_watch import watch
 from pipeline.bench_training import Measure, TrainingChoices
 from pipeline.cli import convert, demo, doctor
 from pipeline.cli_bench import bench
@@ -50,6 +53,13 @@ EXIT_CODES: dict[str, int] = {
     "FaceSegError": 11,
     "TrainerError": 12,
     "PipelineError": 13,
+    "WatchConfigError": EXIT_USAGE,  # what a wrong option has too
+    "StoreError": 15,
+    "WatchFolderError": 16,
+    "AlreadyWatchedError": 17,
+    "SelftestError": 18,
+    "DashboardError": 19,
+    "JobsError": 14,
     "KeyboardInterrupt": 130,
 }
 
@@ -103,6 +113,8 @@ def cli(context: click.Context, log_level: str, as_json: bool) -> None:
       python run.py demo                              make and restyle a short clip
       python run.py convert holiday.mp4 -o out        restyle a video
       python run.py convert photos/ -o out            restyle a folder
+      python run.py watch inbox -o outbox             restyle whatever is dropped into a folder
+      python run.py jobs list -o outbox               what became of it
       python run.py faces party.mp4 -o sheet.png      who is in it, by which number
       python run.py crop photos/ -o data --split 0.1  faces to train with
       python run.py train data -o runs --preset light a style of your own
@@ -124,8 +136,11 @@ cli.add_command(demo)
 cli.add_command(doctor)
 cli.add_command(evaluate)
 cli.add_command(faces)
+cli.add_command(jobs)
+cli.add_command(selftest)
 cli.add_command(styles)
 cli.add_command(train)
+cli.add_command(watch)
 
 
 def _report_failure(error: BaseException, *, as_json: bool) -> int:

@@ -105,7 +105,7 @@ def _built(source: ConfigSource, overrides: Values) -> WatchConfig:
         folders.append(_folder(source, place, top | own | dict(overrides)))
     check_trees(folders, lambda number, sentence: source.error(("folder", number), sentence))
     values = {name: value for name, value in (top | dict(overrides)).items() if name in _names(Place.DAEMON)}
-    state_dir = Path(values.pop("state", folders[0].output / ".ugatit"))
+    state_dir = Path(values.pop("state_dir", folders[0].output / ".ugatit"))
     return WatchConfig(tuple(folders), state_dir, **_filled(values), overrides=dict(overrides))
 
 
@@ -168,7 +168,7 @@ class ConfigFile:
             return None
         if config.state_dir != self._config.state_dir:
             logger.warning(
-                '%s: a new `state` counts after a restart; until then it is "%s".',
+                '%s: a new `state_dir` counts after a restart; until then it is "%s".',
                 self._path.name,
                 self._config.state_dir,
             )

@@ -7,7 +7,6 @@ table. Defaults stand in the dataclasses that the options fill.
 from __future__ import annotations
 
 from .option_kinds import Option, Place
-from .schedule import SCHEDULE_SYNTAX
 
 SOURCES, COMPLETE, WORKERS, LIMITS, RUNNING = (
     "Sources and results",
@@ -114,11 +113,11 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "schedule", Place.FOLDER, "schedule", 'Start jobs in these windows of local time only, like "22:00-06:00" or '
-        '"mon-fri 20:00-07:00, sat,sun 00:00-24:00".', LIMITS, metavar=SCHEDULE_SYNTAX,
+        '"mon-fri 20:00-07:00, sat,sun 00:00-24:00".', LIMITS, metavar="WINDOW,...",
     ),
     Option(
-        "state", Place.DAEMON, "path", "Folder of the job table and the logs, on a local disk; default: .ugatit in "
-        "the first output folder.", RUNNING, field="state_dir", metavar="FOLDER",
+        "state_dir", Place.DAEMON, "path", "Folder of the job table and the logs, on a local disk; default: .ugatit in "
+        "the first output folder.", RUNNING, metavar="FOLDER",
     ),
 )  # fmt: skip
 """Every option, in the order of `--help`."""

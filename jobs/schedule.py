@@ -13,9 +13,6 @@ from datetime import datetime, timedelta
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """Names of days as they are written, Monday first."""
 
-SCHEDULE_SYNTAX = "[DAYS] HH:MM-HH:MM[, ...]"
-"""How a schedule is written, for messages and `--help`."""
-
 _MINUTES_A_DAY = 24 * 60
 _WINDOW = re.compile(
     r"\s*(?:(?P<days>[a-z][a-z\s,-]*?)\s+)?(?P<start>\d{1,2}:\d{2})\s*-\s*(?P<end>\d{1,2}:\d{2})\s*(?:[,;]\s*|$)"

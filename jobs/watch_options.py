@@ -32,7 +32,7 @@ class WatchCommand(click.Command):
         rows: dict[str, list[tuple[str, str]]] = {heading: [] for heading in (*HEADINGS, CONVERSION, "Other")}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
-            if record is not None:
+            if record is not None and isinstance(param, click.Option):
                 rows[_heading(param)].append(record)
         for heading, records in rows.items():
             if records:
@@ -101,8 +101,8 @@ def _decorate(option: Option) -> Callable[[Any], Any]:
         option.name,
         heading=option.heading,
         type=click.Choice(option.choices) if option.choices else ValueType(option),
-        default=default,
-        show_default=_shown(option, default),
+        default=_spelt(option, default),
+        show_default=default not in (None, ()),
         metavar=option.metavar,
         help=option.help,
     )
@@ -116,15 +116,13 @@ def default_of(option: Option) -> Any:
     return field.default / option.scale if option.scale else field.default
 
 
-def _shown(option: Option, default: Any) -> str | bool:
-    """How `--help` shows a default."""
-    if default in (None, ()):
-        return False
-    if option.kind == "command":
-        return shlex.join(default)
-    if option.kind == "size":
-        return _size(default)
-    return f"{default:g}" if isinstance(default, float) else True
+def _spelt(option: Option, value: Any) -> Any:
+    """A value as one would write it on the command line."""
+    if option.kind == "command" and value is not None:
+        return shlex.join(value)
+    if option.kind == "size" and value is not None:
+        return _size(value)
+    return f"{value:g}" if isinstance(value, float) else value
 
 
 def _size(size_bytes: int) -> str:

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 import run
+from jobs.errors import AlreadyWatchedError, JobNotFoundError, StoreDamagedError, WatchConfigError
 from model.errors import StyleNotFoundError
 from pipeline.errors import BatchError, OutputExistsError, PipelineError, UnsupportedInputError
 from pipeline.settings import ConvertSettings
@@ -23,7 +24,10 @@ def test_help_lists_the_commands_with_examples() -> None:
         assert name in result.output
 
 
-@pytest.mark.parametrize("command", ["bench", "convert", "crop", "demo", "doctor", "evaluate", "styles", "train"])
+@pytest.mark.parametrize(
+    "command",
+    ["bench", "convert", "crop", "demo", "doctor", "evaluate", "jobs", "selftest", "styles", "train", "watch"],
+)
 def test_every_command_explains_itself(command: str) -> None:
     result = CliRunner().invoke(run.cli, [command, "--help"])
     assert result.exit_code == 0
@@ -60,6 +64,10 @@ def test_an_environment_variable_sets_an_option(monkeypatch: pytest.MonkeyPatch)
         (OutputExistsError(), 5),
         (StyleNotFoundError(), 9),
         (PipelineError(), 13),
+        (JobNotFoundError(), 14),
+        (StoreDamagedError(), 15),
+        (AlreadyWatchedError(), 17),
+        (WatchConfigError(), 2),
         (BatchError("2 of 3 inputs failed.", [UnsupportedInputError(), OutputExistsError()]), 4),
         (RuntimeError(), 1),
     ],

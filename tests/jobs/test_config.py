@@ -70,7 +70,7 @@ def test_values_reach_the_fields_that_they_fill_in_their_units(tmp_path: Path) -
         workers = 2
         devices = ["cuda:0", "cuda:1"]
         max_memory = "8G"
-        state = "state"
+        state_dir = "state"
         min_free = "500 MB"
         max_minutes_at_1080p = 0.5
         [[folder]]

@@ -85,7 +85,7 @@ def test_a_file_replaced_by_another_of_the_same_size_and_time_is_seen(file: Path
 
 def test_the_table_stays_where_it_is_until_a_restart(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     watched = ConfigFile(load_config(file))
-    file.write_text('state = "elsewhere"\n' + FOLDER.format("in"))
+    file.write_text('state_dir = "elsewhere"\n' + FOLDER.format("in"))
     config = watched.reload()
     assert config is not None
     assert config.state_dir == file.parent / "out" / ".ugatit"
