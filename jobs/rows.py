@@ -18,8 +18,8 @@ from .job import Job, JobKind, JobState, Link, Move, Sighting, Stamp, Treatment
 
 JOB_COLUMNS = (
     "id, state, kind, folder, source, relative, output_folder, treatment, opts_hash, priority, stamp, "
-    "stamped_boot_secs, stamped_boot_id, fingerprint, owner, attempt, deaths, exceptions, reason, block, ready_boot_secs, boot_id, is_held, output, output_bytes, "
-    "output_sha256, report, created_at, changed_at"
+    "stamped_boot_secs, stamped_boot_id, fingerprint, owner, attempt, deaths, exceptions, reason, block, "
+    "ready_boot_secs, boot_id, is_held, output, output_bytes, output_sha256, report, created_at, changed_at"
 )
 """What `to_job` needs, in no order that matters."""
 
