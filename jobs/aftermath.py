@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .clocks import boot_secs
-from .disposal import dispose
+from .disposal import dispose, stamp_of
 from .fault_points import reach
 from .hooks import Hook
 from .job import Job, JobState, Link, Stamp
 from .linking import link_result, report_of
-from .readiness import stamp_of
 
 if TYPE_CHECKING:
     from .store import JobStore
@@ -67,6 +66,11 @@ class Aftermath:
         self._without_result: set[tuple[int, Path | None, int]] = set()
 
     @property
+    def is_running(self) -> bool:
+        """A command runs."""
+        return bool(self._hooks)
+
+    @property
     def is_idle(self) -> bool:
         """Nothing is under way, and nothing is to be done that could be done now."""
         return not self._hooks and next(self._ready(), None) is None
@@ -80,7 +84,7 @@ class Aftermath:
         Returns:
             Whether something was done.
         """
-        ended = self._collect()
+        ended = self.collect()
         begun = 0
         for errand in self._ready():
             if begun >= limit or len(self._hooks) >= MAX_HOOKS:
@@ -179,7 +183,8 @@ class Aftermath:
             "reason": job.reason,
         }
 
-    def _collect(self) -> int:
+    def collect(self) -> int:
+        """Note which commands have ended; return how many."""
         ended = [(errand, output) for errand, hook, output in list(self._hooks.values()) if hook.poll()]
         for errand, output in ended:
             del self._hooks[errand.key]

@@ -8,14 +8,16 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from .beneath import opened_folder
+from .candidates import of_folder, pictures
 from .disks import rename_no_replace
-from .job import Job, JobState, Stamp
+from .job import Job, JobKind, JobState, Stamp
 from .publishing import candidates
+from .tree import SIDECAR_SUFFIX, Tree, TreeReader
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +27,6 @@ FAILED_FOLDER = "failed"
 """In the watch folder: sources that cannot be done, each with a text file that says why."""
 REASON_SUFFIX = ".reason.txt"
 """Ends the name of that text file."""
-SIDECAR_SUFFIX = ".toml"
-"""Ends the name of a source's own settings, which go where it goes."""
 
 
 def dispose(job: Job, source: Path, stamp: Stamp | None) -> Path | None:
@@ -57,14 +57,45 @@ def dispose(job: Job, source: Path, stamp: Stamp | None) -> Path | None:
     return None
 
 
+def stamp_of(source: Path) -> Stamp:
+    """Return the stamp of a file, or of a folder of pictures, as the intake takes it.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    if source.is_dir() and not source.is_symlink():
+        return of_folder(_tree(source)).stamp
+    return Stamp.of(source.lstat())
+
+
+def _kind_of(name: str) -> JobKind | None:
+    from .handlers import kind_of
+
+    return kind_of(Path(name))
+
+
+def _tree(folder: Path) -> Tree:
+    with opened_folder(folder) as handle:
+        return TreeReader(_kind_of).read(handle, folder.name).tree
+
+
 def _delete(job: Job, source: Path, stamp: Stamp | None) -> None:
     if not os.path.lexists(source) or not _is_unchanged(job, source, stamp):
         return
     if source.is_dir():
-        shutil.rmtree(source)
+        _delete_pictures(source)
     else:
         source.unlink()
     _sidecar(source).unlink(missing_ok=True)
+
+
+def _delete_pictures(folder: Path) -> None:
+    """Delete the pictures of a folder, and it itself if nothing else is in it: that was never looked at."""
+    for file in pictures(_tree(folder)):
+        (folder.parent / file.relative).unlink(missing_ok=True)
+    for path, _, _ in os.walk(folder, topdown=False):
+        with suppress(OSError):  # not empty
+            os.rmdir(path)
 
 
 def _move(job: Job, source: Path, stamp: Stamp | None, name: str) -> Path | None:
@@ -117,8 +148,6 @@ def _place(job: Job, source: Path, name: str) -> Path:
 
 
 def _is_unchanged(job: Job, source: Path, stamp: Stamp | None) -> bool:
-    from .readiness import stamp_of
-
     if stamp is not None and stamp_of(source) == stamp:
         return True
     logger.warning('"%s" stays where it is: it is not what job %d worked on.', source, job.id)
@@ -127,8 +156,6 @@ def _is_unchanged(job: Job, source: Path, stamp: Stamp | None) -> bool:
 
 def _is_same_file(path: Path, stamp: Stamp) -> bool:
     """Tell whether a file is the one of that stamp under another name (which changes its ctime)."""
-    from .readiness import stamp_of
-
     now = stamp_of(path)
     return (now.size_bytes, now.mtime_ns, now.inode) == (stamp.size_bytes, stamp.mtime_ns, stamp.inode)
 

@@ -7,14 +7,24 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.choices import check_choices, default_choices, options_hash, settings_of, style_names
-from pipeline.errors import OutOfSpaceError, OutputError, QuotaError, UnreadableInputError, UnsupportedInputError
+from pipeline.errors import (
+    InputError,
+    OutOfSpaceError,
+    OutputError,
+    QuotaError,
+    SourceChangedError,
+    UnreadableInputError,
+    UnsupportedInputError,
+)
 from pipeline.failures import sort_failure
 from pipeline.inputs import PICTURE_SUFFIXES, VIDEO_SUFFIXES, Item, name_of
 from pipeline.settings import convert_options
@@ -25,12 +35,14 @@ from .job import Job, JobKind
 if TYPE_CHECKING:
     from pipeline.progress import Progress
     from pipeline.publisher import Publisher
+    from pipeline.report import Report
     from pipeline.studio import Studio
 
 __all__ = [
     "Handler",
     "Verdict",
     "check_choices",
+    "check_programs",
     "convert_options",
     "default_choices",
     "kind_of",
@@ -75,6 +87,17 @@ def sort_error(error: BaseException) -> Verdict:
     return Verdict(found.course.value, found.block, reason, found.is_process_spoiled)
 
 
+def check_programs() -> None:
+    """Look whether ffmpeg is there and runs: without it every single job would fail.
+
+    Raises:
+        FfmpegError: it is not, or does not.
+    """
+    from pipeline.ffmpeg import ffmpeg_version
+
+    ffmpeg_version()
+
+
 def kind_of(path: Path) -> JobKind | None:
     """Tell by its suffix what a file is; None where it is not ours to convert."""
     suffix = path.suffix.lower()
@@ -88,10 +111,12 @@ class Handler:
 
     Args:
         choices: the jobs' `treatment.convert`.
+        thumbs: folder for `ID-before.jpg` and `ID-after.jpg` of every job; None makes none.
     """
 
-    def __init__(self, choices: Mapping[str, Any]) -> None:
+    def __init__(self, choices: Mapping[str, Any], thumbs: Path | None = None) -> None:
         self.choices = dict(choices)
+        self._thumbs = thumbs
         self._studio: Studio | None = None
 
     def __call__(self, job: Job, progress: Progress, publisher: Publisher, *, is_young: bool = False) -> None:
@@ -112,17 +137,10 @@ class Handler:
 
         _check_output(job)
         item = _item_of(job)
-        with out_of_space_told(item.output):
+        with _told_of_source(job), out_of_space_told(item.output):
             _check_quota(job)
-            studio = self._loaded()
-            try:
-                _convert(job, item, studio, progress, publisher, is_young=is_young)
-            except UnsupportedInputError as error:
-                if _is_unwritten(job):
-                    raise UnreadableInputError(
-                        f'"{job.source}" begins with zeros only: it is not written yet.'
-                    ) from error
-                raise
+            checked = _JobPublisher(publisher, job, self._thumbs, progress)
+            _convert(job, item, self._loaded(), progress, checked, is_young=is_young)
 
     def _loaded(self) -> Studio:
         from pipeline.studio import build_studio
@@ -145,11 +163,69 @@ def _convert(job: Job, item: Item, studio: Studio, progress: Progress, publisher
         convert_item(item, studio, progress, publisher)
 
 
+class _JobPublisher:
+    """Does before publishing what the source is still needed for."""
+
+    def __init__(self, publisher: Publisher, job: Job, thumbs: Path | None, progress: Progress) -> None:
+        self._publisher = publisher
+        self._job = job
+        self._thumbs = thumbs
+        self._progress = progress
+
+    @property
+    def rehash(self) -> bool:
+        """See Publisher."""
+        return self._publisher.rehash
+
+    def check(self, final: Path) -> None:
+        """See Publisher."""
+        self._publisher.check(final)
+
+    def publish(self, finished: Path, final: Path, report: Report) -> Path:
+        """See Publisher."""
+        if self._thumbs is not None:
+            self._progress.start(self._job.source.name, "showing", None)
+            thumbnails(self._job, self._thumbs, finished, report.to_json())
+        return self._publisher.publish(finished, final, report)
+
+
 def _item_of(job: Job) -> Item:
-    output = job.output_folder / job.relative
-    stem = output.name if job.kind == JobKind.FOLDER else output.stem
-    report = output.with_name(name_of(stem, ".report.json"))  # the publisher has the last word
-    return Item(job.source, output, report, stem, job.work_folder, job.kind == JobKind.PICTURE)
+    output, is_folder = job.output_folder / job.relative, job.kind == JobKind.FOLDER
+    return Item(
+        source=job.source,
+        output=output,
+        report=output.with_name(name_of(output.name, ".report.json")),  # the publisher has the last word
+        stem=output.name if is_folder else output.stem,
+        work=job.work_folder,
+        is_picture=job.kind == JobKind.PICTURE,
+        sha256=None if is_folder else job.fingerprint,
+    )
+
+
+@contextmanager
+def _told_of_source(job: Job) -> Iterator[None]:
+    """Say what is really the matter with a source that cannot be used.
+
+    Raises:
+        SourceChangedError: it is gone.
+        UnreadableInputError: it is not written yet: a copying program has only taken the room for it.
+    """
+    try:
+        yield
+    except InputError as error:
+        if not os.path.lexists(job.source):
+            raise SourceChangedError(f'"{job.source}" is gone.') from error
+        if isinstance(error, UnsupportedInputError) and _begins_with_zeros(job.source):
+            raise UnreadableInputError(f'"{job.source}" holds only zeros so far.') from error
+        raise
+
+
+def _begins_with_zeros(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    return bool(head) and not any(head)
 
 
 def _check_output(job: Job) -> None:
@@ -160,13 +236,10 @@ def _check_output(job: Job) -> None:
         OutOfSpaceError: less is free than the job asks for.
     """
     if not job.output_folder.is_dir():
-        raise OutputError(f'the output folder "{job.output_folder}" is not there; is its disk mounted?')
-    free = shutil.disk_usage(job.output_folder).free
-    if free < job.treatment.min_free_bytes:
-        raise OutOfSpaceError(
-            f'"{job.output_folder}" has {free >> 20} MiB left, less than the {job.treatment.min_free_bytes >> 20} MiB '
-            "that must stay free; it goes on when there is more."
-        )
+        raise OutputError(f'the folder for results "{job.output_folder}" is not there; is its disk mounted?')
+    free, least = shutil.disk_usage(job.output_folder).free, job.treatment.min_free_bytes
+    if free < least:
+        raise OutOfSpaceError(f'"{job.output_folder}" has {free >> 20} MiB left, and {least >> 20} MiB must stay free.')
 
 
 def _check_quota(job: Job) -> None:
@@ -184,33 +257,28 @@ def _check_quota(job: Job) -> None:
     pixel_secs = info.video.width * info.video.height * float(info.duration_secs or 0)
     if pixel_secs > most:
         raise QuotaError(
-            f'"{job.source}" has {pixel_secs:.3g} pixels x seconds, more than the {most:.3g} of max_pixel_secs.'
+            f'"{job.source}" has {pixel_secs:.3g} pixels x seconds, and max_pixel_secs allows {most:.3g}; '
+            "raise that, or cut the video."
         )
 
 
-def _is_unwritten(job: Job) -> bool:
-    """Tell whether a file begins with zeros only: room that a copying program has taken for what is to come."""
-    if job.kind == JobKind.FOLDER:
-        return False
-    with job.source.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
-    return bool(head) and not any(head)
-
-
-def thumbnails(job: Job, folder: Path) -> None:
-    """Write `ID-before.jpg` and `ID-after.jpg` of a finished job; without them nothing is worse.
+def thumbnails(job: Job, folder: Path, result: Path | None = None, report: str | None = None) -> None:
+    """Write `ID-before.jpg` and `ID-after.jpg` of a job; where that fails the job is none the worse.
 
     Args:
-        job: with its output and report; best before its source is moved away.
+        job: its source must still be there.
         folder: where they go; it is made.
+        result: what was made; None takes what the job has published.
+        report: pipeline's report as JSON; None takes the job's.
     """
+    result = result or job.output
+    if result is None:
+        return
     try:
         from pipeline.thumbnails import write_thumbnails
 
-        if job.output is None:
-            return
         folder.mkdir(parents=True, exist_ok=True)
         before, after = folder / f"{job.id}-before.jpg", folder / f"{job.id}-after.jpg"
-        write_thumbnails(job.source, job.output, json.loads(job.report or "{}"), before, after)
+        write_thumbnails(job.source, result, json.loads(report or job.report or "{}"), before, after)
     except Exception as error:  # whatever a picture's decoder does, the job is done
         logger.info("No thumbnails of job %d: %s", job.id, error)

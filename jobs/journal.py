@@ -77,6 +77,17 @@ class Journal:
         self._path = state_dir / MOVES_NAME
         self._max_bytes = max_bytes
         self._number = last_number(self._path)
+        self._failed: set[int] = set()
+
+    @property
+    def failed(self) -> frozenset[int]:
+        """Numbers of the jobs that failed since `begin`, and were not taken up again."""
+        return frozenset(self._failed)
+
+    def begin(self) -> None:
+        """Write what an earlier daemon did not come to; it does not count as this one's."""
+        self.flush()
+        self._failed.clear()
 
     def tick(self) -> int:
         """Write what is new, a limited number of moves at a time.
@@ -94,6 +105,7 @@ class Journal:
         self._append("".join(json.dumps(as_line(move, job), ensure_ascii=True) + "\n" for move, job in told))
         self._number = moves[-1].number
         for move, job in told:
+            (self._failed.add if move.after is JobState.FAILED else self._failed.discard)(move.job_id)
             _say(move, job)
         return len(moves)
 

@@ -9,12 +9,13 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .clocks import boot_secs, wall_secs
+from .find_table import STATE_FOLDER
 from .job import TERMINAL, Job
 from .locks import OwnerLocks
 
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from .store import JobStore
 
 logger = logging.getLogger(__name__)
-
-STATE_FOLDER = ".ugatit"
-"""Beside the results: work in progress, and usually the job table."""
 
 _OUR_TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.part")
 _OWNED = re.compile(r"\.(lock|json)(\..*)?$")  # a host's name may have dots
@@ -43,21 +41,21 @@ class Leftovers:
         self._over_since: dict[Path, float] = {}
         self._next_boot_secs = 0.0
 
-    def tick(self, output_folders: Iterable[Path]) -> None:
+    def tick(self, output_folders: Callable[[], Iterable[Path]]) -> None:
         """Sweep, if it is time again.
 
         Args:
-            output_folders: folders with results whose `.ugatit/` is looked through.
+            output_folders: gives the folders with results whose `.ugatit/` is looked through.
         """
         if boot_secs() >= self._next_boot_secs:
             self._next_boot_secs = boot_secs() + _EVERY_SECS
-            self.sweep(output_folders)
+            self.sweep(output_folders())
 
     def sweep(self, output_folders: Iterable[Path], *, is_over: bool = False) -> int:
         """Remove what is left of dead workers and of jobs that are over.
 
         Args:
-            output_folders: as for `tick`.
+            output_folders: folders with results whose `.ugatit/` is looked through.
             is_over: no worker lives; nothing needs patience.
 
         Returns:
@@ -155,3 +153,11 @@ def _remove(path: Path) -> int:
         logger.debug('removed what was left: "%s".', path)
         return 1
     return 0
+
+
+def remove_thumbnails(store: JobStore, state_dir: Path) -> int:
+    """Remove the thumbnails of jobs that the table has forgotten; return how many there were."""
+    folder = state_dir / "thumbnails"
+    known = {job.id for job in store.list()}
+    numbers = [(path, path.name.partition("-")[0]) for path in _children(folder)]
+    return sum(_remove(path) for path, number in numbers if number.isdigit() and int(number) not in known)

@@ -1,0 +1,321 @@
+"""The daemon: the parent of everything that watches folders and works. One loop, a few rounds a second.
+
+It never opens media (decoders crash; workers may): it sees names, times, locks and hashes. Whatever kills it, the table
+holds all that the next one needs.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from .aftermath import Aftermath
+from .clocks import boot_secs
+from .config import WatchConfig
+from .config_files import ConfigFile
+from .errors import AlreadyWatchedError, StoreBusyError, StoreError, StoreFullError
+from .find_table import TABLE_NAME
+from .health import LOCK_NAME, FolderHealth, Heartbeat
+from .intake import Intake
+from .job import JobState
+from .journal import LOG_NAME, Journal, log_file
+from .leftovers import Leftovers, remove_temporaries
+from .locks import FileLock, OwnerLocks, holder, new_owner
+from .pool import Pool, PoolSettings, find_devices
+from .recovery import recover
+from .roots import is_away
+from .schedule import parse_schedule
+from .signals import EXIT_INTERRUPTED, StopRequests, stop_requests
+from .store import JobStore, open_store
+from .waking import Waker
+
+logger = logging.getLogger(__name__)
+
+ROUND_SECS = 0.25
+"""The loop goes round so often."""
+
+_RECOVERY_SECS = 1.0
+_CONFIG_SECS = 1.0
+_TROUBLE_SECS = 2.0
+
+
+class Daemon:
+    """Watches folders until it is stopped, or with `is_once` until all that lies there is through.
+
+    Args:
+        config: what is watched, and how.
+        rebuild: go on with a new table where the old one is damaged.
+    """
+
+    def __init__(self, config: WatchConfig, *, rebuild: bool = False) -> None:
+        self._config = config
+        self._rebuild = rebuild
+
+    def run(self) -> int:
+        """Watch and work.
+
+        Returns:
+            0; with `is_once` 1 if a job failed in this run or waits for something that is missing; 130 after a second
+            signal.
+
+        Raises:
+            AlreadyWatchedError: another daemon uses the state folder, or watches one of the folders.
+            StoreError: the job table cannot be used.
+            Exception: ffmpeg is missing (pipeline's FfmpegError).
+        """
+        from .handlers import check_programs
+
+        check_programs()
+        state_dir = self._config.state_dir
+        for folder in (state_dir, *(each.output for each in self._config.folders)):
+            folder.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            stack.enter_context(_lock(state_dir / LOCK_NAME))
+            stack.enter_context(log_file(state_dir / LOG_NAME))
+            stop = stack.enter_context(stop_requests())
+            store = stack.enter_context(open_store(state_dir / TABLE_NAME, check=True, rebuild=self._rebuild))
+            owner = new_owner()
+            stack.enter_context(OwnerLocks(state_dir).hold(owner))
+            return _Run(self._config, store, stop, owner).run()
+
+
+class _Run:
+    """One run of a daemon, from the open table to the exit code."""
+
+    def __init__(self, config: WatchConfig, store: JobStore, stop: StopRequests, owner: str) -> None:
+        self._config = config
+        self._store = store
+        self._stop = stop
+        self._owner = owner
+        self._file = ConfigFile(config)
+        self._locks = OwnerLocks(config.state_dir)
+        self._intake = Intake(store, config)
+        self._pool = Pool(_pool_settings(config))
+        self._aftermath = Aftermath(store, self._is_away)
+        self._waker = Waker(store, config.blocked_secs, self._is_away)
+        self._journal = Journal(store, config.state_dir)
+        self._leftovers = Leftovers(store, config.state_dir)
+        self._heart = Heartbeat(config.state_dir)
+        self._due: dict[str, float] = {}
+        self._trouble = ""
+        self._last_error = ""
+
+    def run(self) -> int:
+        """Start, go round, come to an end."""
+        logger.info("watching %s; the job table is in %s.", _names(self._config), self._config.state_dir)
+        with self._workers():
+            self._begin()
+            while not self._stop.is_stopping and not self._is_through():
+                self._round()
+                self._stop.wait(_TROUBLE_SECS if self._trouble else ROUND_SECS)
+            return self._end()
+
+    def _begin(self) -> None:
+        """Take up what the last daemon left, before anything new begins."""
+        self._journal.begin()
+        self._recover()
+        self._leftovers.sweep(self._outputs(), is_over=True)
+        for folder in self._outputs():
+            remove_temporaries(folder)
+        self._intake.start()
+        self._open_folders()
+        self._pool.start()
+
+    def _round(self) -> None:
+        """Do a bit of everything; a full disk stops nothing for good."""
+        with self._troubles():
+            self._look_at_config()
+            self._intake.tick()
+            self._pool.tick()
+            self._every("recovery", _RECOVERY_SECS, self._recover)
+            self._every("folders", _RECOVERY_SECS, self._open_folders)
+            self._waker.tick()
+            self._aftermath.tick()
+            self._leftovers.tick(self._outputs)
+            self._journal.tick()
+            self._beat("watching")
+            self._set_trouble("")
+
+    def _end(self) -> int:
+        """Let the workers come to where nothing is lost; do not wait when asked twice."""
+        self._intake.stop()
+        self._pool.drain()
+        until = boot_secs() + self._config.grace_secs
+        while not self._stop.is_urgent and self._is_busy(until):
+            self._pool.tick()
+            with self._troubles():
+                self._aftermath.collect()
+                self._journal.tick()
+                self._beat("draining")
+            self._stop.wait(ROUND_SECS / 5)
+        if self._stop.is_urgent:
+            logger.warning("asked twice: ending at once; jobs go on from here later.")
+        self._pool.kill()
+        self._aftermath.stop()
+        with self._troubles():
+            self._recover()
+            self._leftovers.sweep(self._outputs(), is_over=True)
+            self._journal.flush()
+            self._heart.stop()
+        return EXIT_INTERRUPTED if self._stop.is_urgent else self._verdict()
+
+    def _is_busy(self, until: float) -> bool:
+        """Workers are on their way to an end; or a user's command runs, and the time for that is not over."""
+        return not self._pool.is_idle or (self._aftermath.is_running and boot_secs() < until)
+
+    @contextmanager
+    def _workers(self) -> Iterator[None]:
+        """Leave no process behind, whatever happens."""
+        try:
+            yield
+        finally:
+            self._pool.kill()
+            self._intake.stop()
+            self._aftermath.stop()
+
+    @contextmanager
+    def _troubles(self) -> Iterator[None]:
+        """Note what may pass, like a full disk, and let the loop go on; a table that is gone ends it."""
+        try:
+            yield
+        except StoreFullError as error:
+            self._set_trouble(f"no space on the disk of the job table: {error}")
+        except (StoreBusyError, OSError) as error:
+            self._set_trouble(str(error))
+        except StoreError:
+            raise
+
+    def _set_trouble(self, text: str) -> None:
+        if text and text != self._trouble:
+            logger.warning("paused: %s", text)
+            self._last_error = text
+        elif self._trouble and not text:
+            logger.info("going on: what was in the way is over.")
+        self._trouble = text
+
+    def _every(self, name: str, secs: float, work: Callable[[], object]) -> None:
+        if boot_secs() >= self._due.get(name, 0.0):
+            self._due[name] = boot_secs() + secs
+            work()
+
+    def _recover(self) -> None:
+        recover(
+            self._store,
+            self._locks,
+            self._owner,
+            backoff_secs=self._config.backoff_secs,
+            ending_of=self._pool.ending_of,
+        )
+
+    def _look_at_config(self) -> None:
+        """Read watch.toml again when it changed, or when asked to (SIGHUP)."""
+        is_asked = self._stop.take_reload()
+        if not is_asked and boot_secs() < self._due.get("config", 0.0):
+            return
+        self._due["config"] = boot_secs() + _CONFIG_SECS
+        if not self._file.changed() and not is_asked:
+            return
+        config = self._file.reload()
+        if config is None:
+            return
+        for folder in config.folders:
+            folder.output.mkdir(parents=True, exist_ok=True)
+        self._config = config
+        self._waker.every_secs = config.blocked_secs
+        self._intake.reload(config)
+        self._open_folders()
+        logger.info("the configuration was read again: watching %s.", _names(config))
+
+    def _open_folders(self) -> None:
+        """Tell the workers of which watch folders jobs may start now."""
+        closed = self._closed()
+        self._pool.open({name for name, _ in self._places()} - closed if closed else None)
+
+    def _closed(self) -> frozenset[str]:
+        """Folders whose time it is not, and those that are away: nothing is begun whose source cannot be seen."""
+        now = datetime.now()
+        timed = {f.name for f in self._config.folders if f.schedule and not parse_schedule(f.schedule).is_open(now)}
+        return frozenset(timed | {folder.name for folder in self._config.folders if self._is_away(folder.name)})
+
+    def _places(self) -> frozenset[tuple[str, Path]]:
+        return self._store.places() | {(folder.name, folder.output) for folder in self._config.folders}
+
+    def _outputs(self) -> frozenset[Path]:
+        return frozenset(output for _, output in self._places())
+
+    def _is_away(self, name: str) -> bool:
+        return is_away(Path(name), self._store.folder_mark(name))
+
+    def _is_through(self) -> bool:
+        """With `is_once`: nothing is left that will come to an end by itself."""
+        if not self._config.is_once or self._trouble or not self._intake.is_quiet:
+            return False
+        counts = self._store.counts()
+        if any(counts[state] for state in (JobState.SETTLING, JobState.RUNNING, JobState.PUBLISHING)):
+            return False
+        return not (counts[JobState.QUEUED] and self._may_start()) and self._aftermath.is_idle
+
+    def _may_start(self) -> bool:
+        """Tell whether a queued job will be claimed at some time without anybody's help."""
+        if self._store.is_paused():
+            return False
+        closed = self._closed()
+        return any(not job.is_held and job.folder not in closed for job in self._store.list({JobState.QUEUED}))
+
+    def _verdict(self) -> int:
+        """With `is_once`: 1 if a job of this run failed, or is blocked."""
+        if not self._config.is_once:
+            return 0
+        is_stuck = self._store.counts()[JobState.BLOCKED] > 0
+        return int(is_stuck or bool(self._journal.failed))
+
+    def _beat(self, state: str) -> None:
+        if not self._heart.is_due():
+            return
+        folders = [self._health_of(folder.name) for folder in self._config.folders]
+        counts = {state.value: number for state, number in self._store.counts().items()}
+        self._heart.beat(
+            "paused" if state == "watching" and self._store.is_paused() else state,
+            folders,
+            workers=[vars(status) for status in self._pool.running()],
+            counts=counts,
+            trouble=self._trouble,
+            last_error=self._last_error,
+        )
+
+    def _health_of(self, name: str) -> FolderHealth:
+        is_gone = self._is_away(name)
+        return FolderHealth(name, not is_gone, self._intake.detail(name))
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    lock = FileLock(path)
+    if not lock.acquire():
+        raise AlreadyWatchedError(
+            f'another watch uses "{path.parent}" ({holder(path)}); end it first, or choose another --output or --state.'
+        )
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _pool_settings(config: WatchConfig) -> PoolSettings:
+    return PoolSettings(
+        config.state_dir,
+        config.workers,
+        config.devices or find_devices(),
+        config.stall_secs,
+        config.grace_secs,
+        config.memory_bytes,
+        config.backoff_secs,
+        config.is_once,
+    )
+
+
+def _names(config: WatchConfig) -> str:
+    return ", ".join(f'"{folder.name}"' for folder in config.folders)
