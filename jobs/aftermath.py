@@ -17,7 +17,8 @@ from .disposal import dispose, stamp_of
 from .fault_points import reach
 from .hooks import Hook
 from .job import Job, JobState, Link, Stamp
-from .linking import link_result, report_of
+from .linking import link_result
+from .report_files import report_path
 
 if TYPE_CHECKING:
     from .store import JobStore
@@ -179,7 +180,7 @@ class Aftermath:
             "state": job.state.value,
             "input": str(errand.link.source if errand.link else job.source),
             "output": str(output or ""),
-            "report": str((report_of(output) if output else None) or ""),
+            "report": str((report_path(output, job.kind) if output else None) or ""),
             "reason": job.reason,
         }
 

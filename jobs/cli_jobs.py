@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _AT_WORK = (JobState.RUNNING, JobState.PUBLISHING)
 _WAITING = (JobState.SETTLING, JobState.QUEUED, JobState.BLOCKED)
-_CSV_COLUMNS = (
+_CSV_COLUMNS = str.split(
     "id state kind folder source relative output reason block attempt deaths exceptions priority fingerprint "
     "output_bytes output_sha256 created_at changed_at"
-).split()
+)
 
 
 @click.group()
@@ -49,7 +49,7 @@ def jobs() -> None:
     """  # noqa: D301
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases of Click only
     """A number with a unit: 90s, 15m, 12h, 30d, 4w."""
 
     name = "duration"

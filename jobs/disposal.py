@@ -104,19 +104,19 @@ def _move(job: Job, source: Path, stamp: Stamp | None, name: str) -> Path | None
     if place == source:
         return source
     if not os.path.lexists(source):
-        return next((path for path in _taken(place) if stamp and _is_same_file(path, stamp)), None)
+        return next((path for path in _taken(job, place) if stamp and _is_same_file(path, stamp)), None)
     if not _is_unchanged(job, source, stamp):
         return None
     place.parent.mkdir(parents=True, exist_ok=True)
-    moved = _rename(source, place)
+    moved = _rename(job, source, place)
     if moved is not None:
         with suppress(FileNotFoundError, FileExistsError):
             rename_no_replace(_sidecar(source), _sidecar(moved))
     return moved
 
 
-def _rename(source: Path, place: Path) -> Path | None:
-    for path in candidates(place):
+def _rename(job: Job, source: Path, place: Path) -> Path | None:
+    for path in candidates(place, job.kind):
         try:
             if path.exists() and path.samefile(source) and not source.is_dir():
                 source.unlink()  # a process died between the new name and the end of the old one
@@ -160,8 +160,8 @@ def _is_same_file(path: Path, stamp: Stamp) -> bool:
     return (now.size_bytes, now.mtime_ns, now.inode) == (stamp.size_bytes, stamp.mtime_ns, stamp.inode)
 
 
-def _taken(place: Path) -> Iterator[Path]:
-    for path in candidates(place):
+def _taken(job: Job, place: Path) -> Iterator[Path]:
+    for path in candidates(place, job.kind):
         if not os.path.lexists(path):
             return
         yield path

@@ -1,4 +1,4 @@
-"""Which job table a command means: that of `-o OUT`, of `--state DIR`, or the only one at or below the current folder."""
+"""Which job table a command means: that of `-o OUT`, of `--state DIR`, or the only one around here."""
 
 from __future__ import annotations
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from .disks import rename_no_replace, sync
 from .job import Job, Link
-from .publishing import candidates, make_folders, report_path
+from .publishing import candidates, make_folders
+from .report_files import report_path
 
 
 def link_result(job: Job, link: Link) -> Path:
@@ -34,20 +35,15 @@ def link_result(job: Job, link: Link) -> Path:
     if not job.output.is_dir():
         place = place.with_suffix(job.output.suffix)
     make_folders(place.parent, link.output_folder)
-    for path in candidates(place):
+    for path in candidates(place, job.kind):
         if os.path.lexists(path):
             if _is_result(path, job.output):
                 return path
-        elif report_path(path, path) is not None:
+        elif report_path(path, job.kind) is not None:
             with suppress(FileExistsError):
                 _publish(job, link, path)
                 return path
     raise AssertionError("names never end")
-
-
-def report_of(output: Path) -> Path | None:
-    """Return where the report of a result lies; None where its names are taken by others."""
-    return report_path(output, output)
 
 
 def _publish(job: Job, link: Link, path: Path) -> None:
@@ -58,7 +54,7 @@ def _publish(job: Job, link: Link, path: Path) -> None:
     try:
         staged = staging / "result"
         _link_or_copy(Path(job.output or ""), staged)
-        place = report_of(path)
+        place = report_path(path, job.kind)
         if job.report and place is not None:
             report = staging / "report"
             report.write_text(_report(job, link, path), encoding="utf-8", errors="backslashreplace")

@@ -6,9 +6,10 @@ Handlers only count: what follows is the loop's business, so that nothing is int
 from __future__ import annotations
 
 import os
+import select
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 EXIT_INTERRUPTED = 130
@@ -47,8 +48,6 @@ class StopRequests:
 
     def wait(self, secs: float) -> None:
         """Sleep, but not beyond a signal."""
-        import select
-
         if select.select([self._wake_read], [], [], secs)[0]:
             os.read(self._wake_read, 64)
 
@@ -65,10 +64,8 @@ class StopRequests:
         self._wake()
 
     def _wake(self) -> None:
-        try:
+        with suppress(BlockingIOError):  # it is full: the reader will wake up
             os.write(self._wake_write, b"!")
-        except BlockingIOError:  # it is full: it will wake up
-            pass
 
 
 @contextmanager
