@@ -2,39 +2,46 @@
 
 The order is the promise: the finished result is on the disk; its name, size and hash are in the table; it gets its
 name without replacing; its report joins it; the folder is on the disk; the job is done. Whatever kills this process in
-between, `is_published` tells from the table and the folder alone whether the result became visible.
+between, `is_visible` tells from the table and the folder alone whether the result was published.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
 import shutil
-import stat
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from .contents import measure, size_of, sync_tree
 from .disks import rename_no_replace, sync
-from .errors import OutputTakenError
+from .errors import OtherContentError, OutputTakenError, StoreBusyError, StoreFullError
 from .fault_points import reach
-from .job import Job
+from .job import Job, JobKind
+from .report_files import place_report, report_path, shortened, stage_report
 
 if TYPE_CHECKING:
     from .store import JobStore
 
 logger = logging.getLogger(__name__)
 
-REPORT_ENDING = ".report.json"
-"""Ending of a report's name, after the stem or the whole name of its result."""
+T = TypeVar("T")
 
-_MAX_NAME_BYTES = 255
-_BLOCK_BYTES = 1 << 22
+
+class Report(Protocol):
+    """What is used of pipeline's report."""
+
+    output: str
+    """Path of the result."""
+    input_sha256: str
+    """Hash of the source as it was read."""
+
+    def to_json(self) -> str:
+        """Return all of it."""
+        ...
 
 
 class JobPublisher:
@@ -44,12 +51,24 @@ class JobPublisher:
         store: the job table.
         job: as it was claimed; `self.job` is what the table says since.
         tick: called now and then while much is read; may raise to drop the result.
+        wait: called with an error that may pass, before the same step is tried again; may raise.
     """
 
-    def __init__(self, store: JobStore, job: Job, tick: Callable[[], None] = lambda: None) -> None:
+    rehash = True
+
+    def __init__(
+        self,
+        store: JobStore,
+        job: Job,
+        tick: Callable[[], None] = lambda: None,
+        wait: Callable[[Exception], None] | None = None,
+    ) -> None:
         self.job = job
+        self.is_visible = False
+        """The result has its name: whatever fails now, the job must not be done again."""
         self._store = store
         self._tick = tick
+        self._wait = wait or _give_up
 
     def check(self, final: Path) -> None:
         """Refuse, before any work is done, a result that could not be published.
@@ -60,52 +79,77 @@ class JobPublisher:
         if self.job.treatment.on_conflict == "fail" and os.path.lexists(final):
             raise OutputTakenError(f'"{final}" is there already, and on_conflict is "fail"; move it away and retry.')
 
-    def publish(self, finished: Path, final: Path, report: Any) -> Path:
+    def publish(self, finished: Path, final: Path, report: Report) -> Path:
         """Give a finished result its name, or the first free one like it.
 
         Args:
             finished: file or folder in the job's work folder; it moves away.
             final: where it shall appear.
-            report: pipeline's report, or the like: `output` is set, `to_json()` is kept.
+            report: pipeline's report; its `output` is set.
 
         Returns:
             Where it appeared.
 
         Raises:
             LostClaimError: the job is no longer this worker's; nothing appeared.
+            OtherContentError: the source is not what was queued.
             OutputTakenError: the name is taken, and the job shall fail then.
             OSError: the disk is full, the folder cannot be written to and the like.
         """
         reach("work:finished")
+        self._check_content(report)
         sync_tree(finished)
         reach("publish:synced")
-        num_bytes, digest = measure(finished, self._tick)
         make_folders(final.parent, self.job.output_folder)
-        for name in candidates(final):
-            self.check(name)
-            if os.path.lexists(name) or report_path(name, name) is None:
-                continue
+        num_bytes, digest = measure(finished, self._tick)
+        for name in self._names(final):
             report.output = str(name)
-            self.job = self._store.begin_publishing(self.job, name, num_bytes, digest, report.to_json())
-            reach("publish:recorded")
-            with suppress(FileExistsError):  # somebody took the name in this moment: on to the next
-                rename_no_replace(finished, name)
+            self._record(name, num_bytes, digest, report.to_json())
+            if self._appears(finished, name):
                 break
         reach("publish:linked")
-        self.job = complete(self._store, self.job)
+        self.job = self._surely(lambda: complete(self._store, self.job), OSError)
         return name
 
+    def _check_content(self, report: Report) -> None:
+        """A source may have changed between its fingerprint and the claim; then this would be another job's result."""
+        read, queued = report.input_sha256, self.job.fingerprint
+        if self.job.kind is not JobKind.FOLDER and read and queued and read != queued:
+            raise OtherContentError(f'"{self.job.source}" is not what it was when it was queued.')
 
-def is_published(job: Job, tick: Callable[[], None] = lambda: None) -> bool:
-    """Tell whether the result that was recorded for a job is visible under its name, byte for byte."""
-    if job.output is None or job.output_sha256 is None:
-        return False
-    try:
-        if _size(job.output) != job.output_bytes:
+    def _names(self, final: Path) -> Iterator[Path]:
+        """Yield the names that are free, the wanted one first."""
+        for name in candidates(final, self.job.kind):
+            self.check(name)
+            if not os.path.lexists(name) and report_path(name, self.job.kind) is not None:
+                yield name
+
+    def _record(self, name: Path, num_bytes: int, digest: str, report: str) -> None:
+        self.job = self._surely(
+            lambda: self._store.begin_publishing(self.job, name, num_bytes, digest, report),
+        )
+        stage_report(self.job)
+        reach("publish:recorded")
+
+    def _appears(self, finished: Path, name: Path) -> bool:
+        """Make the result visible; False where somebody took the name in this moment."""
+        try:
+            rename_no_replace(finished, name)
+        except FileExistsError:
             return False
-        return measure(job.output, tick) == (job.output_bytes, job.output_sha256)
-    except OSError:
-        return False
+        except OSError:  # it may have its new name, and only not have lost the old one
+            if not is_visible(self.job):
+                raise
+        self.is_visible = True
+        return True
+
+    def _surely(self, step: Callable[[], T], *more: type[Exception]) -> T:
+        """Do a step that must not be left out, as often as it takes."""
+        while True:
+            try:
+                return step()
+            except (StoreFullError, StoreBusyError, *more) as error:
+                self._wait(error)
 
 
 def complete(store: JobStore, job: Job) -> Job:
@@ -116,7 +160,7 @@ def complete(store: JobStore, job: Job) -> Job:
         OSError: the report cannot be written, or the folder not be synced.
     """
     assert job.output is not None
-    _write_report(job, job.output)
+    place_report(job)
     reach("publish:reported")
     sync(job.output.parent)
     reach("publish:folder_synced")
@@ -125,129 +169,41 @@ def complete(store: JobStore, job: Job) -> Job:
     return done
 
 
-def adopt(store: JobStore, job: Job) -> Job:
-    """Finish a job that was claimed anew although its result is visible: an error came after that.
+def is_visible(job: Job) -> bool:
+    """Tell whether the result on record has its name, byte for byte; what has that name may be somebody else's.
 
     Raises:
-        LostClaimError, OSError: as `complete`.
+        OSError: that cannot be told now: something there cannot be read.
     """
-    assert job.output is not None and job.output_bytes is not None and job.output_sha256 is not None
-    job = store.begin_publishing(job, job.output, job.output_bytes, job.output_sha256, job.report or "")
-    return complete(store, job)
+    if job.output is None:
+        return False
+    try:
+        return size_of(job.output) == job.output_bytes and measure(job.output) == (job.output_bytes, job.output_sha256)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
-def candidates(final: Path) -> Iterator[Path]:
+def candidates(final: Path, kind: JobKind) -> Iterator[Path]:
     """Yield a name and those that are taken instead: `clip.mp4`, `clip-2.mp4`, `clip-3.mp4` ..."""
     yield final
+    stem, suffix = (final.name, "") if kind is JobKind.FOLDER else (final.stem, final.suffix)
     for number in count(2):
-        yield final.with_name(_shortened(final.stem, f"-{number}", final.suffix))
-
-
-def report_path(final: Path, output: Path) -> Path | None:
-    """Return where the report of a result goes: beside it; None where both names are taken by others.
-
-    Args:
-        final: the result's path.
-        output: what the report says its result is: one that says so may be replaced.
-    """
-    stems = (final.stem, final.name) if final.suffix else (final.name,)
-    paths = [final.with_name(_shortened(stem, "", REPORT_ENDING)) for stem in stems]
-    return next((path for path in paths if not os.path.lexists(path) or _is_about(path, output)), None)
-
-
-def measure(result: Path, tick: Callable[[], None] = lambda: None) -> tuple[int, str]:
-    """Return size in bytes and SHA-256 of a file; of a folder, over the names and contents of all its files.
-
-    Raises:
-        OSError: something cannot be read, or is neither file nor folder.
-    """
-    if not result.is_dir():
-        return _measure_file(result, tick)
-    total, digest = 0, hashlib.sha256()
-    for path in _files(result):
-        num_bytes, inner = _measure_file(path, tick)
-        name = os.fsencode(path.relative_to(result))
-        digest.update(f"{len(name)}:{num_bytes}:{inner}:".encode() + name)
-        total += num_bytes
-    return total, digest.hexdigest()
-
-
-def sync_tree(path: Path) -> None:
-    """Have a file, or a folder with all that is in it, written to the disk."""
-    if path.is_dir():
-        for folder, _, files in os.walk(path, topdown=False):
-            for name in files:
-                sync(Path(folder, name))
-            sync(Path(folder))
-    else:
-        sync(path)
+        yield final.with_name(shortened(stem, f"-{number}{suffix}"))
 
 
 def make_folders(folder: Path, root: Path) -> None:
     """Make a folder and its parents below `root`, which must be there, so that they survive a power cut."""
     missing = [place for place in (folder, *folder.parents) if root in place.parents and not place.is_dir()]
     for place in reversed(missing):
-        place.mkdir(exist_ok=True)
+        with suppress(FileExistsError):  # another worker was faster
+            place.mkdir()
         sync(place.parent)
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
-
-
-def _measure_file(path: Path, tick: Callable[[], None]) -> tuple[int, str]:
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hang us
-    with open(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(f'"{path}" is no regular file')
-        digest, num_bytes = hashlib.sha256(), 0
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-            num_bytes += len(block)
-            tick()
-    return num_bytes, digest.hexdigest()
-
-
-def _size(result: Path) -> int:
-    if not result.is_dir():
-        return result.stat(follow_symlinks=False).st_size
-    return sum(path.stat(follow_symlinks=False).st_size for path in _files(result))
-
-
-def _shortened(stem: str, mark: str, ending: str) -> str:
-    """Join them; where that is too long for a file name, the stem loses its end, and gets a hash of itself instead."""
-    encoded, room = os.fsencode(stem), _MAX_NAME_BYTES - len(os.fsencode(mark + ending))
-    if len(encoded) > room:
-        mark = "~" + hashlib.sha256(encoded).hexdigest()[:8] + mark
-        stem = encoded[: room - 9].decode("utf-8", "ignore")
-    return stem + mark + ending
-
-
-def _write_report(job: Job, output: Path) -> None:
-    """Put the report beside the result; a foreign file with its name stays, and the report is in the table only."""
-    path = report_path(output, output)
-    if path is None:
-        logger.warning('the report of "%s" finds its name taken; it is in the job table only.', output)
-        return
-    job.work_folder.mkdir(parents=True, exist_ok=True)
-    staged = job.work_folder / f"{uuid.uuid4().hex}.report"
-    staged.write_text(job.report or "", encoding="utf-8", errors="surrogateescape")
-    sync(staged)
-    if os.path.lexists(path):
-        staged.replace(path)
-    else:
-        with suppress(FileExistsError):
-            rename_no_replace(staged, path)
-
-
-def _is_about(path: Path, output: Path) -> bool:
-    """Tell whether a file is a report about that very result."""
-    with suppress(OSError, ValueError, AttributeError):
-        if path.is_file() and not path.is_symlink() and path.stat().st_size < 1 << 26:
-            return bool(json.loads(path.read_bytes().decode("utf-8", "replace")).get("output") == str(output))
-    return False
 
 
 def remove_work(job: Job) -> None:
     """Remove a job's work folder."""
     shutil.rmtree(job.work_folder, ignore_errors=True)
+
+
+def _give_up(error: Exception) -> None:
+    raise error

@@ -41,6 +41,8 @@ class Item:
     """The folder that holds work folders, on the file system of the output."""
     is_picture: bool
     """A picture, not a video."""
+    sha256: str | None = None
+    """Hash that the input's content must have; None takes any."""
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ class _Folder:
 
     def _items(self, staging: Path, folder: Path) -> Sequence[Item]:
         found = collect([str(self.item.source)], staging).items
-        return [replace(each, work=folder / "pictures") for each in found if each.is_picture]
+        return [replace(each, work=folder / "pictures") for each in found if _is_wanted(each)]
 
     def _convert(self, each: Item, staging: Path) -> None:
         """One picture, unless an earlier run has finished it."""
@@ -144,7 +144,11 @@ class _Folder:
 def _picture_names(folder: Path) -> list[str]:
     """Names of all pictures below a folder, relative to it, as `convert` would find them."""
     items = collect([str(folder)], folder / "nowhere").items
-    return [str(each.source.relative_to(folder)) for each in items if each.is_picture]
+    return [str(each.source.relative_to(folder)) for each in items if _is_wanted(each)]
+
+
+def _is_wanted(item: Item) -> bool:
+    return item.is_picture and not item.source.is_symlink()  # a link may lead anywhere
 
 
 class _StagingPublisher(FilePublisher):

@@ -23,7 +23,7 @@ from .paste import paste_face
 from .progress import Progress
 from .publisher import Publisher
 from .report import Report
-from .source import Source, hash_source, watched
+from .source import Source, watched
 from .stills import Picture, read_picture, write_picture
 from .studio import Studio
 from .stylist import StyledFace, Stylist
@@ -41,13 +41,13 @@ def convert_picture(item: Item, studio: Studio, progress: Progress, publisher: P
         OutputExistsError: something has the output's name already.
     """
     publisher.check(item.output)
-    with watched(item.source) as source:
+    with watched(item.source, item.sha256) as source:
         return _convert(item, source, studio, progress, publisher)
 
 
 def _convert(item: Item, source: Source, studio: Studio, progress: Progress, publisher: Publisher) -> Report:
     started = perf_counter()
-    report = studio.new_report(item.source, hash_source(item.source, progress))
+    report = studio.new_report(item.source, source.read_hash(progress))
     progress.start(item.source.name, "picture", 1)
     picture = read_picture(item.source)
     report.frames, report.warnings = 1, list(picture.warnings)

@@ -164,7 +164,7 @@ class _Faults:
     def strike(self, num_faces: int) -> None:
         """Do what is due over a batch of so many faces."""
         asked = self._asked
-        if not asked:
+        if not (asked and self.source):  # engines are also run before there is a file
             return
         time.sleep(float(asked.get("slow", 0)) * num_faces)
         self._leaked += [b"x" * (int(asked.get("leak", 0)) << 20) for _ in range(num_faces)]

@@ -12,11 +12,29 @@ from .publish import sha256_of
 
 
 class Source:
-    """A file as it was when the work began."""
+    """A file as it was when the work began.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: the file.
+        sha256: what its content must be; None takes any.
+    """
+
+    def __init__(self, path: Path, sha256: str | None = None) -> None:
         self.path = path
         self._stamp = _stamp(path)
+        self._sha256 = sha256
+
+    def read_hash(self, progress: Progress) -> str:
+        """Return the SHA-256 of its content.
+
+        Raises:
+            SourceChangedError: it is not what it must be.
+            UnreadableInputError: it cannot be read.
+        """
+        sha256 = hash_source(self.path, progress)
+        if self._sha256 not in (None, sha256):
+            raise SourceChangedError(f'"{self.path}" was changed after it had been accepted.')
+        return sha256
 
     def check(self) -> None:
         """Look at size, time and inode.
@@ -42,13 +60,17 @@ class Source:
 
 
 @contextmanager
-def watched(path: Path) -> Iterator[Source]:
+def watched(path: Path, sha256: str | None = None) -> Iterator[Source]:
     """Hold a source; an error of reading it is told as a change where that is what lies behind it.
+
+    Args:
+        path: the file.
+        sha256: what its content must be; None takes any.
 
     Raises:
         SourceChangedError: the block failed, and the file is not as it was.
     """
-    source = Source(path)
+    source = Source(path, sha256)
     try:
         yield source
     except (InputError, FfmpegError, VerificationError) as error:

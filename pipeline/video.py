@@ -29,7 +29,7 @@ from .publisher import Publisher
 from .render import ChunkRenderer
 from .report import Report
 from .search import NUM_SAMPLES
-from .source import Source, hash_source, watched
+from .source import Source, watched
 from .studio import Studio
 from .temporal import RADIUS_FRAMES
 from .verify import VerifyReport, verify
@@ -50,7 +50,7 @@ def convert_video(item: Item, studio: Studio, progress: Progress, publisher: Pub
         OutputExistsError: something has the output's name already.
         FfmpegError, VerificationError, OutOfSpaceError: see there; finished chunks are kept for the next run.
     """
-    with watched(item.source) as source:
+    with watched(item.source, item.sha256) as source:
         return _Conversion(item, source, studio, progress, publisher).run()
 
 
@@ -66,7 +66,7 @@ class _Conversion:
         self.publisher = publisher
         self.started = perf_counter()
         self.info = probe(item.source)
-        self.report = studio.new_report(item.source, hash_source(item.source, progress))
+        self.report = studio.new_report(item.source, source.read_hash(progress))
 
     def run(self) -> Report:
         """Do everything in order."""
