@@ -222,3 +222,7 @@ class Link:
     job_id: int
     output: Path | None
     """Where the linked result lies; None until it was made."""
+    folder: str = ""
+    """The watch folder of this source, which may be another one than the job's."""
+    treatment: Treatment = field(default_factory=Treatment)
+    """What that folder says becomes of the source; how to convert is the job's business."""

@@ -109,6 +109,8 @@ def to_link(row: sqlite3.Row) -> Link:
         output_folder=to_path(row["output_folder"]),
         job_id=row["job_id"],
         output=to_path(row["output"]) if row["output"] is not None else None,
+        folder=os.fsdecode(row["folder"]),
+        treatment=Treatment.from_json(row["treatment"]),
     )
 
 

@@ -73,6 +73,8 @@ VERSION_1 = (
         source BLOB NOT NULL,
         relative BLOB NOT NULL,
         output_folder BLOB NOT NULL,
+        folder BLOB NOT NULL,
+        treatment TEXT NOT NULL,
         output BLOB,
         created_at REAL NOT NULL,
         PRIMARY KEY (job_id, source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from .clocks import wall_secs
@@ -123,7 +124,7 @@ class Actions(Table):
                 "UPDATE links SET output = ? WHERE job_id = ? AND source = ?",
                 (to_blob(output), link.job_id, to_blob(link.source)),
             )
-        return Link(link.source, link.relative, link.output_folder, link.job_id, output)
+        return replace(link, output=output)
 
     def note_aftermath(self, job: Job) -> None:
         """Note that everything which follows the end of a job was done."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -147,12 +146,19 @@ class Intake(Table):
         if is_over or (twin.state is JobState.DONE and not output_exists(twin)):
             self._take_up_again(job, twin)
         elif twin.source == job.source or (twin.state is JobState.DONE and twin.relative == job.relative):
-            if twin.state is JobState.DONE:
-                is_kept = job.treatment.after == "keep"
-                self._update(twin.id, source=to_blob(job.source), is_aftermath_done=int(is_kept))
+            self._see_again(job, twin)
         else:
             return self._link(job, twin)
         return self._job(twin.id)
+
+    def _see_again(self, job: Job, twin: Job) -> None:
+        """Note the new stamp of a job's own source; one that came back after success is disposed of once more."""
+        if twin.state in _WAITING:
+            self._update(twin.id, **restamped(twin, job.stamp))
+        elif twin.state is JobState.DONE:
+            is_kept = twin.treatment.after == "keep"
+            columns = {"source": to_blob(job.source), "is_aftermath_done": int(is_kept)} | restamped(twin, job.stamp)
+            self._update(twin.id, **columns)
 
     def _take_up_again(self, job: Job, twin: Job) -> None:
         """Queue an ended job for a new source; its old one, if it still lies in its place, becomes a link."""
@@ -168,23 +174,18 @@ class Intake(Table):
         self._connection.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
 
     def _link(self, job: Job, twin: Job) -> Link:
-        columns = to_blob(job.source), to_blob(job.relative), to_blob(job.output_folder)
+        """Note a further source of a job's content; one that is known is linked anew if there is anything to do."""
+        values = to_values(_as_sighting(job))
+        chosen = {name: values[name] for name in ("source", "relative", "output_folder", "folder", "treatment")}
+        key = {"job_id": twin.id, "source": chosen["source"]}
+        known = self._rows("SELECT * FROM links WHERE job_id = :job_id AND source = :source", key)
+        if known and job.treatment.after == "keep" and _is_made(to_link(known[0])):
+            return to_link(known[0])
+        columns = chosen | {"job_id": twin.id, "output": None, "created_at": wall_secs()}
         self._connection.execute(
-            "INSERT INTO links (job_id, source, relative, output_folder, created_at) VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT (job_id, source) DO UPDATE SET relative = excluded.relative",
-            (twin.id, *columns, wall_secs()),
+            f"INSERT OR REPLACE INTO links ({', '.join(columns)}) VALUES (:{', :'.join(columns)})", columns
         )
-        found = self._rows("SELECT * FROM links WHERE job_id = ? AND source = ?", (twin.id, columns[0]))[0]
-        return self._renewed(found)
-
-    def _renewed(self, row: sqlite3.Row) -> Link:
-        """Return a link, to be made again if its output is gone."""
-        link = to_link(row)
-        if link.output is None or os.path.lexists(link.output):
-            return link
-        key = (link.job_id, row["source"])
-        self._connection.execute("UPDATE links SET output = NULL WHERE job_id = ? AND source = ?", key)
-        return replace(link, output=None)
+        return to_link(self._rows("SELECT * FROM links WHERE job_id = :job_id AND source = :source", key)[0])
 
     def _settling(self, job: Job) -> Job:
         now = self._job(job.id)
@@ -202,6 +203,10 @@ class Intake(Table):
             " folder = excluded.folder, stamp = excluded.stamp, job_id = excluded.job_id",
             (to_blob(path), to_blob(folder), stamp.to_text(), job_id),
         )
+
+
+def _is_made(link: Link) -> bool:
+    return link.output is not None and os.path.lexists(link.output)
 
 
 def _is_in_place(job: Job) -> bool:
