@@ -1,0 +1,166 @@
+"""What a source's content is known by: SHA-256 of a file, or of the names and contents of a folder's pictures.
+
+Sources are read through an open watch folder and never over a link; the Hasher does so in threads of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .beneath import opened_file, opened_folder, opened_way
+from .candidates import of_folder, pictures
+from .errors import OddSourceError
+from .job import JobKind, Stamp
+from .tree import KindOf, TreeReader
+
+_BLOCK_BYTES = 1 << 22
+_MOST_WAITING = 64
+_NUM_THREADS = 2  # a long video does not keep small files waiting
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Content and the stamp that it was read under."""
+
+    sha256: str
+    stamp: Stamp
+
+
+@dataclass(frozen=True)
+class Hashed:
+    """What came of reading one source."""
+
+    job_id: int
+    fingerprint: Fingerprint | None
+    """None where it changed while it was read, or could not be read."""
+    error: Exception | None = None
+    """Why it could not be read."""
+
+
+class _Stopped(Exception):  # noqa: N818 (nothing is wrong)
+    """Reading was given up because the daemon ends."""
+
+
+def fingerprint(
+    folder: Path, relative: str, kind: JobKind, kind_of: KindOf, on_block: Callable[[], None] = lambda: None
+) -> Fingerprint | None:
+    """Read a source and hash it.
+
+    Args:
+        folder: the watch folder.
+        relative: path of the source below it.
+        kind: whether it is a file or a folder of pictures.
+        kind_of: tells what a file is, for a folder.
+        on_block: called after every 4 MiB; what it raises ends the reading.
+
+    Returns:
+        None if the source changed meanwhile.
+
+    Raises:
+        OSError: it is not there, or cannot be read.
+        OddSourceError: it is no regular file (or folder), or is reached over a link.
+    """
+    with opened_folder(folder) as root:
+        if kind is JobKind.FOLDER:
+            return _of_folder(root, relative, kind_of, on_block)
+        return _of_file(root, relative, on_block)
+
+
+def _of_file(root: int, relative: str, on_block: Callable[[], None]) -> Fingerprint | None:
+    digest = hashlib.sha256()
+    with opened_file(root, relative) as handle:
+        before = Stamp.of(os.fstat(handle))
+        while block := os.read(handle, _BLOCK_BYTES):
+            digest.update(block)
+            on_block()
+        if Stamp.of(os.fstat(handle)) != before:
+            return None
+    return Fingerprint(digest.hexdigest(), before)
+
+
+def _of_folder(root: int, relative: str, kind_of: KindOf, on_block: Callable[[], None]) -> Fingerprint | None:
+    """Hash names and hashes of all pictures as pipeline's picture_folder.py does, so that reports can be compared."""
+    reader = TreeReader(kind_of)
+    digest = hashlib.sha256()
+    with opened_way(root, relative) as folder:
+        before = reader.read(folder)
+        for picture in pictures(before.tree):
+            found = _of_file(folder, picture.relative, on_block)
+            if found is None or found.stamp != picture.stamp:
+                return None
+            digest.update(os.fsencode(picture.relative) + b"\0" + found.sha256.encode())
+        after = reader.read(folder)
+    stamp = of_folder(before.tree).stamp
+    if before.unread or after.unread or of_folder(after.tree).stamp != stamp:
+        return None
+    return Fingerprint(digest.hexdigest(), stamp)
+
+
+class Hasher:
+    """Threads that fingerprint sources, one after the other, while the daemon's loop goes on."""
+
+    def __init__(self, kind_of: KindOf) -> None:
+        self._kind_of = kind_of
+        self._orders: queue.Queue[tuple[int, Path, str, JobKind] | None] = queue.Queue(_MOST_WAITING)
+        self._results: queue.SimpleQueue[Hashed] = queue.SimpleQueue()
+        self._is_stopped = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def submit(self, job_id: int, folder: Path, relative: str, kind: JobKind) -> bool:
+        """Have a source read; False if so many are waiting already that it should be asked later."""
+        self._start()
+        try:
+            self._orders.put_nowait((job_id, folder, relative, kind))
+        except queue.Full:
+            return False
+        return True
+
+    def results(self) -> list[Hashed]:
+        """Return what has come out since the last call."""
+        found = []
+        while True:
+            try:
+                found.append(self._results.get_nowait())
+            except queue.Empty:
+                return found
+
+    def stop(self) -> None:
+        """Give up what is being read, and end."""
+        self._is_stopped.set()
+        while True:
+            try:
+                self._orders.get_nowait()
+            except queue.Empty:
+                break
+        for _ in self._threads:
+            self._orders.put(None)
+        for thread in self._threads:
+            thread.join()
+        self._threads.clear()
+
+    def _start(self) -> None:
+        while len(self._threads) < _NUM_THREADS:
+            name = f"fingerprints-{len(self._threads)}"
+            self._threads.append(threading.Thread(target=self._work, name=name, daemon=True))
+            self._threads[-1].start()
+
+    def _work(self) -> None:
+        while (order := self._orders.get()) is not None:
+            job_id, folder, relative, kind = order
+            try:
+                found = fingerprint(folder, relative, kind, self._kind_of, self._check_stopped)
+                self._results.put(Hashed(job_id, found))
+            except (OSError, OddSourceError) as error:
+                self._results.put(Hashed(job_id, None, error))
+            except _Stopped:
+                return
+
+    def _check_stopped(self) -> None:
+        if self._is_stopped.is_set():
+            raise _Stopped
