@@ -18,11 +18,11 @@ from .config_files import treatment_for
 from .errors import WatchConfigError
 from .find_table import TABLE_NAME
 from .handlers import kind_of, style_names
-from .job import JobState, Stamp
+from .job import JobKind, JobState, Stamp
 from .job_tables import printable
 from .names import MARK, is_foreign_folder, is_hidden, is_our_folder, is_unfinished
 from .publishing import candidates as free_names
-from .publishing import report_path
+from .report_files import report_path
 from .sidecars import sidecar_of
 from .store import open_store
 from .tree import SIDECAR_SUFFIX, Reading, TreeReader
@@ -127,15 +127,17 @@ def _of_candidate(
     if seen is not None and seen[0] == candidate.stamp:
         return replace(told, what="known", why=f"job {seen[1]} is {seen[2]}")
     wanted = folder.output / relative
-    output = next(name for name in free_names(wanted) if name not in taken and _is_free(name))
+    output = next(
+        name for name in free_names(wanted, candidate.kind) if name not in taken and _is_free(name, candidate.kind)
+    )
     if treatment.on_conflict == "fail" and output != wanted:
         return replace(told, what="wait", why=f'it would fail: "{wanted}" is there already')
     taken.add(output)
     return replace(told, output=str(output), why="" if seen is None else f"it changed after job {seen[1]}")
 
 
-def _is_free(output: Path) -> bool:
-    return not os.path.lexists(output) and report_path(output, output) is not None
+def _is_free(output: Path, kind: JobKind) -> bool:
+    return not os.path.lexists(output) and report_path(output, kind) is not None
 
 
 def _ignored(folder: FolderConfig, reading: Reading, excluded: Collection[tuple[int, int]]) -> Iterator[Forecast]:
