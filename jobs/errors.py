@@ -67,3 +67,7 @@ class OutputTakenError(JobsError):
 
 class DashboardError(JobsError):
     """The status page cannot be served as it was asked for."""
+
+
+class OtherContentError(JobsError):
+    """A source is not what it was when it was queued."""

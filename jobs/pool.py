@@ -10,9 +10,9 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
@@ -23,11 +23,22 @@ from .locks import new_owner
 from .process_tree import anonymous_bytes, kill_marked, kill_tree
 from .progress_file import WorkerStatus, read_status, status_path
 from .recovery import Ending
-from .worker import JobHandler, WorkerSettings, work
+from .worker import JobHandler, WorkerSettings
+from .worker_process import work
 
 logger = logging.getLogger(__name__)
 
-PRELOAD = ("jobs.warm", "jobs.worker", "torch", "cv2", "av", "pipeline.video", "pipeline.pictures")
+PRELOAD = (
+    "jobs.warm",
+    "jobs.worker_process",
+    "jobs.store",
+    "jobs.handlers",
+    "torch",
+    "cv2",
+    "av",
+    "pipeline.video",
+    "pipeline.pictures",
+)
 """Modules that the server loads before it forks workers; none of them may start a thread."""
 
 _LOOK_SECS = 1.0
@@ -56,8 +67,8 @@ class PoolSettings:
     """First delay of a job after a failure that may pass."""
     is_once: bool = False
     """Nothing is waited for: an unreadable source fails at once."""
-    store_path: Path | None = None
-    """The job table; None: `jobs.sqlite` in the state folder."""
+    incomplete_secs: Mapping[str, float] = field(default_factory=dict)
+    """By watch folder: so long after its last change an unreadable source is taken for an unfinished copy."""
     preload: tuple[str, ...] = PRELOAD
     """Modules that the server of the workers loads."""
     make_handler: Callable[[Mapping[str, Any]], JobHandler] | None = None
@@ -74,7 +85,6 @@ class Pool:
         count = settings.workers or len(settings.devices)
         devices = [settings.devices[index % len(settings.devices)] for index in range(count)]
         self._seats = [_Seat(self, index, device) for index, device in enumerate(devices)]
-        self._folders: tuple[str, ...] | None = None
         self._endings: dict[str, Ending] = {}
         self._grace_until: float | None = None
 
@@ -97,14 +107,6 @@ class Pool:
         """Start the workers."""
         self._grace_until = None
         self.tick()
-
-    def open(self, folders: Collection[str] | None) -> None:
-        """Let workers claim jobs of these watch folders only; None: of all."""
-        chosen = None if folders is None else tuple(sorted(folders))
-        if chosen != self._folders:
-            self._folders = chosen
-            for seat in self._seats:
-                seat.tell("folders", chosen)
 
     def tick(self) -> None:
         """Look after the workers: note who died, start new ones, end those that hang or hold too much memory."""
@@ -156,21 +158,20 @@ class Pool:
         settings = self._settings
         owner, (ours, theirs) = new_owner(), self._context.Pipe()
         told = WorkerSettings(
-            settings.store_path or settings.state_dir / "jobs.sqlite",
             settings.state_dir,
             owner,
             device,
-            max(1, len(os.sched_getaffinity(0)) // len(self._seats)),
-            settings.memory_bytes,
-            settings.backoff_secs,
-            settings.is_once,
-            dict(os.environ),
-            settings.make_handler,
+            num_threads=max(1, len(os.sched_getaffinity(0)) // len(self._seats)),
+            memory_bytes=settings.memory_bytes,
+            backoff_secs=settings.backoff_secs,
+            incomplete_secs=dict(settings.incomplete_secs),
+            is_once=settings.is_once,
+            environment=dict(os.environ),
+            make_handler=settings.make_handler,
         )
         process = self._context.Process(target=work, args=(told, theirs), name=f"worker-{owner}", daemon=True)
         process.start()
         theirs.close()
-        ours.send(("folders", self._folders))
         return owner, process, ours
 
 
@@ -202,15 +203,11 @@ class _Seat:
         self._sign = self.status = None
         logger.debug("worker %s is process %s.", self._owner, self.process.pid)
 
-    def tell(self, kind: str, value: object) -> None:
-        """Send an order."""
+    def drain(self) -> None:
+        """Ask the worker to stop: by a signal, and by the pipe where it is too young for signals."""
         with suppress(OSError):
             if self._connection is not None:
-                self._connection.send((kind, value))
-
-    def drain(self) -> None:
-        """Ask the worker to stop."""
-        self.tell("drain", None)
+                self._connection.send("drain")
         if self.process is not None and self.process.is_alive():
             self.process.terminate()
 
@@ -298,15 +295,10 @@ def _mib(num_bytes: int | None) -> str:
 def find_devices() -> tuple[str, ...]:
     """Return where networks can run, one entry per GPU; `auto` alone where none is seen."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    count = 0
     if visible is not None:
         count = len([name for name in visible.split(",") if name.strip() not in ("", "-1")])
     else:
         with suppress(OSError):
             count = len(os.listdir("/proc/driver/nvidia/gpus"))
-            return _numbered(count)
-        count = 0
-    return _numbered(count)
-
-
-def _numbered(count: int) -> Sequence[str] | tuple[str, ...]:
     return tuple(f"cuda:{index}" for index in range(count)) or ("auto",)

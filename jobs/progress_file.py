@@ -181,8 +181,9 @@ class ProgressFile:
             seen.popleft()
         secs, frames = now - seen[0][0], status.done - seen[0][1]
         status.fps = round(frames / secs, 2) if secs > 0 else 0.0
-        is_known = status.total is not None and status.fps > 0
-        status.remaining_secs = round((status.total - status.done) / status.fps, 1) if is_known else None
+        status.remaining_secs = None
+        if status.total is not None and status.fps > 0:
+            status.remaining_secs = round(max(status.total - status.done, 0) / status.fps, 1)
         status.at = round(wall_secs(), 3)
 
 

@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_MAY_PASS = (StoreFullError, StoreBusyError)
+
 
 class Report(Protocol):
     """What is used of pipeline's report."""
@@ -108,7 +110,7 @@ class JobPublisher:
             if self._appears(finished, name):
                 break
         reach("publish:linked")
-        self.job = self._surely(lambda: complete(self._store, self.job), OSError)
+        self.job = self._surely(lambda: complete(self._store, self.job), (*_MAY_PASS, OSError))
         return name
 
     def _check_content(self, report: Report) -> None:
@@ -143,12 +145,12 @@ class JobPublisher:
         self.is_visible = True
         return True
 
-    def _surely(self, step: Callable[[], T], *more: type[Exception]) -> T:
+    def _surely(self, step: Callable[[], T], may_pass: tuple[type[Exception], ...] = _MAY_PASS) -> T:
         """Do a step that must not be left out, as often as it takes."""
         while True:
             try:
                 return step()
-            except (StoreFullError, StoreBusyError, *more) as error:
+            except may_pass as error:
                 self._wait(error)
 
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .errors import LostClaimError
+from .errors import LostClaimError, StoreBusyError, StoreFullError
 from .fault_points import reach
 from .job import Job, JobState
 from .locks import OwnerLocks
-from .publishing import complete, is_published, remove_work
-from .retries import Release, after_death
+from .publishing import complete, is_visible, remove_work
+from .retries import after_death
 
 if TYPE_CHECKING:
     from .store import JobStore
@@ -40,61 +40,53 @@ def recover(
 ) -> list[Job]:
     """Bring every job of a dead worker into a state that goes on.
 
-    Several processes may do so at once: one of them gets each job.
+    Several processes may do so at once: one of them gets each job. What cannot be told or done now (a disk is away, or
+    full) is left for the next call.
 
     Args:
         store: the job table.
         locks: tell which workers live.
-        owner: who recovers; it must hold its own lock, so that its jobs are taken up if it dies meanwhile.
+        owner: who recovers, and claims nothing otherwise; it must hold its own lock, so that others take up what it
+            leaves if it dies meanwhile.
         backoff_secs: first delay after a death.
         ending_of: how a worker ended, if that is known.
 
     Returns:
-        The jobs as they are now.
+        The jobs that were recovered, as they are now.
     """
     recovered = []
-    for job in store.orphans(locks.is_alive):
-        reach("recover:before")
-        ending = ending_of(job.owner or "")
+    for job in store.orphans(lambda other: other != owner and locks.is_alive(other)):
         try:
-            recovered.append(_recover(store, store.take_over(job, owner), ending, backoff_secs))
+            recovered.append(_recover(store, job, owner, ending_of(job.owner or ""), backoff_secs))
         except LostClaimError:  # another one was faster
             continue
-        reach("recover:committed")
+        except (OSError, StoreFullError, StoreBusyError) as error:
+            logger.info("job %d cannot be recovered yet: %s", job.id, error)
     return recovered
 
 
-def _recover(store: JobStore, job: Job, ending: Ending, backoff_secs: float) -> Job:
-    if job.state is JobState.PUBLISHING and is_published(job):
-        return _complete(store, job)
-    decided = after_death(job, ending.why, backoff_secs, is_counted=ending.is_counted)
-    logger.info("job %d: %s.", job.id, decided.reason)
-    return release(store, job, decided)
+def _recover(store: JobStore, job: Job, owner: str, ending: Ending, backoff_secs: float) -> Job:
+    reach("recover:before")
+    is_published = job.state is JobState.PUBLISHING and _is_visible(job)
+    job = store.take_over(job, owner)
+    if is_published:
+        logger.info('job %d: its result "%s" was published before its worker died.', job.id, job.output)
+        recovered = complete(store, job)
+    else:
+        decided = after_death(job, ending.why, backoff_secs, is_counted=ending.is_counted)
+        recovered = decided.of(store, job)
+    if recovered.state in (JobState.DONE, JobState.FAILED):
+        remove_work(recovered)
+    reach("recover:committed")
+    return recovered
 
 
-def _complete(store: JobStore, job: Job) -> Job:
-    """Finish a visible result; where that cannot be done now, a worker adopts it later."""
-    try:
-        done = complete(store, job)
-    except OSError as error:
-        reason = f'the result is there, but not its report: {error}'
-        return release(store, job, Release(JobState.BLOCKED, reason, block="output"))
-    remove_work(done)
-    return done
-
-
-def release(store: JobStore, job: Job, decided: Release) -> Job:
-    """Do what retries.py decided.
+def _is_visible(job: Job) -> bool:
+    """Tell whether the result is there.
 
     Raises:
-        LostClaimError: the job is no longer its owner's.
+        OSError: the disk of the results may be away; to take the result for missing would have it published twice.
     """
-    return store.release(
-        job,
-        decided.state,
-        reason=decided.reason,
-        block=decided.block,
-        delay_secs=decided.delay_secs,
-        deaths=decided.deaths,
-        exceptions=decided.exceptions,
-    )
+    if not job.output_folder.is_dir():
+        raise FileNotFoundError(f'the folder for results "{job.output_folder}" is not there')
+    return is_visible(job)

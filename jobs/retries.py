@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from .job import Job, JobState
+from .job import Job, JobState, Stamp
 
 if TYPE_CHECKING:
     from .handlers import Verdict
+    from .store import JobStore
 
 MAX_DELAY_SECS = 300.0
 """However often a job was tried, it waits no longer."""
@@ -36,6 +37,16 @@ class Release:
     """How many more workers died over it."""
     exceptions: int = 0
     """How many more errors there were that may pass."""
+    stamp: Stamp | None = None
+    """Of the source as it is now, where it has changed."""
+
+    def of(self, store: JobStore, job: Job) -> Job:
+        """Do it.
+
+        Raises:
+            LostClaimError: the job is no longer its owner's.
+        """
+        return store.release(job, **{field.name: getattr(self, field.name) for field in fields(self)})
 
 
 def backoff_secs(times: int, base_secs: float, chance: Callable[[], float] = random.random) -> float:
@@ -56,6 +67,7 @@ def after_error(
     base_secs: float,
     *,
     is_young: bool,
+    stamp: Stamp | None = None,
     chance: Callable[[], float] = random.random,
 ) -> Release:
     """Decide about a job whose attempt ended with an error.
@@ -65,18 +77,19 @@ def after_error(
         verdict: what kind of error it was.
         base_secs: first delay after a failure that may pass.
         is_young: the source may still be an unfinished copy.
+        stamp: of the source as it is now.
         chance: gives numbers in [0, 1).
     """
     reason = verdict.reason
     if verdict.kind == "drain":
-        return Release(JobState.QUEUED, "interrupted; it goes on where it was.")
+        return Release(JobState.QUEUED, "interrupted; it goes on from what is finished")
     if verdict.kind == "changed":
-        return Release(JobState.SETTLING, reason)
+        return Release(JobState.SETTLING, reason, stamp=stamp)
     if verdict.kind == "block":
         return Release(JobState.BLOCKED, reason, verdict.block)
     if verdict.kind == "wait" and is_young:
         delay_secs = backoff_secs(job.attempt, base_secs, chance)
-        return Release(JobState.SETTLING, f"waiting: {reason}", delay_secs=delay_secs)
+        return Release(JobState.SETTLING, f"waiting: {reason}", delay_secs=delay_secs, stamp=stamp)
     if verdict.kind == "retry":
         return _spend_exception(job, reason, base_secs, chance)
     return Release(JobState.FAILED, reason)

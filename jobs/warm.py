@@ -6,8 +6,6 @@ service manager sends SIGTERM to every process of the service: the server ignore
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 
-if multiprocessing.current_process().name == "MainProcess" and multiprocessing.parent_process() is None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)

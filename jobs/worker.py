@@ -1,51 +1,44 @@
-"""A worker: a process of its own that claims one job after the other, has it done and published, or lets go of it.
+"""A worker: claims one job after the other, has it done and published, or lets go of it.
 
-It ends with the daemon, by SIGKILL if need be. It holds a lock as long as it lives: that is how others know that its
-job is in good hands. SIGTERM makes it stop where nothing is lost.
+worker_process.py makes a process of it. It ends where nothing is lost when it is asked to, and at once when the job table is not the one it knows.
 """
 
 from __future__ import annotations
 
-import faulthandler
 import logging
 import os
-import signal
-import sqlite3
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from multiprocessing import parent_process
-from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .disks import free_bytes
-from .errors import LostClaimError, OutputTakenError, StoreError
+from .clocks import boot_secs
+from .errors import Draining, LostClaimError, OtherContentError, StoreBusyError, StoreFullError
 from .fault_points import reach
-from .job import Job, JobState
-from .locks import OwnerLocks
-from .process_tree import OWNER_VARIABLE, die_with_parent
+from .job import Job, JobKind, JobState, Stamp
+from .names import MARK
 from .progress_file import ProgressFile, WorkerStatus, status_path
-from .publishing import JobPublisher, adopt, is_published, remove_work
-from .recovery import release
+from .publishing import JobPublisher, remove_work
 from .retries import Release, after_error
 
 if TYPE_CHECKING:
-    from .handlers import Verdict
     from .store import JobStore
 
 logger = logging.getLogger(__name__)
 
-_POLL_SECS = 0.3
-_TROUBLE_SECS = 2.0
+POLL_SECS = 0.3
+"""How often an idle worker looks for a job."""
+
+_TROUBLE_SECS = 1.0
+_INTERRUPTED = Release(JobState.QUEUED, "interrupted; it goes on from what is finished")
 
 
 class JobHandler(Protocol):
     """Does the work of a job, up to calling the publisher."""
 
-    def __call__(self, job: Job, progress: ProgressFile, publisher: JobPublisher) -> None:
-        """Convert; raise what `sort_error` knows."""
+    def __call__(self, job: Job, progress: ProgressFile, publisher: JobPublisher, *, is_young: bool = False) -> None:
+        """Convert; raise what `handlers.sort_error` knows."""
         ...
 
 
@@ -53,10 +46,8 @@ class JobHandler(Protocol):
 class WorkerSettings:
     """What a worker needs to know; it travels to its process."""
 
-    store_path: Path
-    """The job table."""
     state_dir: Path
-    """Folder of locks and status files."""
+    """Folder of the job table, locks and status files."""
     owner: str
     """Its name in the table."""
     device: str = "auto"
@@ -67,6 +58,8 @@ class WorkerSettings:
     """Its memory is limited to so much; None: no limit."""
     backoff_secs: float = 2.0
     """First delay after a failure that may pass."""
+    incomplete_secs: Mapping[str, float] = field(default_factory=dict)
+    """By watch folder: so long after its last change an unreadable source is taken for an unfinished copy."""
     is_once: bool = False
     """Nothing is waited for: an unreadable source fails at once."""
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -74,49 +67,10 @@ class WorkerSettings:
     make_handler: Callable[[Mapping[str, Any]], JobHandler] | None = None
     """What makes a handler for the choices of a job; None: pipeline's."""
 
-
-class Orders:
-    """What the daemon tells its worker while it runs, over a pipe: which folders are open, and to stop."""
-
-    def __init__(self, connection: Connection) -> None:
-        self.folders: tuple[str, ...] | None = None
-        self._connection = connection
-        self._is_draining = False
-
-    def drain(self) -> None:
-        """Take no more jobs."""
-        self._is_draining = True
-
     @property
-    def is_draining(self) -> bool:
-        """The worker shall stop."""
-        self.read(0.0)
-        return self._is_draining
-
-    def read(self, wait_secs: float) -> None:
-        """Take in what the daemon said; wait so long for something."""
-        try:
-            while self._connection.poll(wait_secs):
-                kind, value = self._connection.recv()
-                self.folders = value if kind == "folders" else self.folders
-                self._is_draining |= kind == "drain"
-                wait_secs = 0.0
-        except (EOFError, OSError):  # the daemon is gone
-            self._is_draining = True
-
-
-def work(settings: WorkerSettings, connection: Connection) -> None:
-    """Be a worker until told to stop: the entry of its process."""
-    orders = Orders(connection)
-    signal.signal(signal.SIGTERM, lambda number, frame: orders.drain())
-    _tie_to_daemon()
-    os.environ.update({**settings.environment, OWNER_VARIABLE: settings.owner})
-    faulthandler.enable()
-    _limit(settings)
-    from .store import open_store
-
-    with OwnerLocks(settings.state_dir).hold(settings.owner), open_store(settings.store_path) as store:
-        Worker(settings, store, orders).run()
+    def store_path(self) -> Path:
+        """The job table."""
+        return self.state_dir / "jobs.sqlite"
 
 
 class Worker:
@@ -125,70 +79,82 @@ class Worker:
     Args:
         settings: see there.
         store: the job table.
-        orders: what the daemon says.
+        is_draining: tells whether to stop.
+        pause: waits so many seconds, less when it is time to stop.
     """
 
-    def __init__(self, settings: WorkerSettings, store: JobStore, orders: Orders) -> None:
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        store: JobStore,
+        is_draining: Callable[[], bool],
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._settings = settings
         self._store = store
-        self._orders = orders
+        self._is_draining = is_draining
+        self._pause = pause
+        self._is_spoiled = False
         self._handlers: dict[str, JobHandler] = {}
-        status = WorkerStatus(settings.owner, os.getpid(), settings.device)
         self._progress = ProgressFile(
             status_path(settings.state_dir, settings.owner),
-            status,
-            is_mine=store.is_mine,
-            is_draining=lambda: orders.is_draining,
+            WorkerStatus(settings.owner, os.getpid(), settings.device),
+            is_mine=self._is_mine,
+            is_draining=is_draining,
         )
 
     def run(self) -> None:
-        """Claim and work until told to stop."""
+        """Claim and work until it is time to stop, or this process is not sound any more.
+
+        Raises:
+            StoreError: the job table cannot be used any more.
+        """
         self._progress.start("", "", None)
-        while not self._orders.is_draining:
+        while not self._is_draining() and not self._is_spoiled:
             job = self._claim()
             if job is None:
-                self._orders.read(_POLL_SECS)
+                self._pause(POLL_SECS)
             else:
                 self._progress.begin(job)
                 self._attempt(job)
                 self._progress.end()
 
     def _claim(self) -> Job | None:
-        reach("claim:before")
         try:
-            job = self._store.claim(self._settings.owner, self._orders.folders)
-        except (sqlite3.Error, StoreError, OSError) as error:  # the table's disk is full, or somebody holds it
+            return self._store.claim(self._settings.owner)
+        except (StoreFullError, StoreBusyError) as error:
             logger.warning("no job can be claimed now: %s", error)
-            self._orders.read(_TROUBLE_SECS)
+            self._pause(_TROUBLE_SECS)
             return None
-        if job is not None:
-            reach("claim:committed")
-        return job
 
     def _attempt(self, job: Job) -> None:
         """Bring one job to its end, or let go of it."""
-        publisher = JobPublisher(self._store, job, self._progress.tick)
+        publisher = JobPublisher(self._store, job, self._progress.tick, self._wait)
         try:
-            if is_published(job, self._progress.tick):
-                publisher.job = adopt(self._store, job)
-            else:
-                self._work(job, publisher)
+            self._work(job, publisher)
         except LostClaimError as error:
             logger.info("%s", error)
             remove_work(job)
         except Exception as error:
-            logger.debug("job %d went wrong.", job.id, exc_info=error)
-            self._let_go(publisher.job, error)
+            logger.info("job %d: %s", job.id, error, exc_info=logger.isEnabledFor(logging.DEBUG))
+            if not publisher.is_visible:  # else whoever finds the job without its worker finishes it
+                self._let_go(publisher.job, error)
         else:
             remove_work(job)
 
     def _work(self, job: Job, publisher: JobPublisher) -> None:
         reach("work:started")
-        _check_output_folder(job)
-        job.work_folder.mkdir(parents=True, exist_ok=True)
-        self._handler(job)(job, self._progress, publisher)
+        self._handler(job)(job, self._progress, publisher, is_young=self._is_young(job))
         if publisher.job.state is not JobState.DONE:
             raise RuntimeError(f"job {job.id} came back without a result.")
+        self._progress.start(job.source.name, "thumbnails", None)
+        self._draw(publisher.job)
+
+    def _draw(self, job: Job) -> None:
+        if self._settings.make_handler is None:
+            from .handlers import thumbnails
+
+            thumbnails(job, self._settings.state_dir / "thumbnails")
 
     def _handler(self, job: Job) -> JobHandler:
         """Return the handler for the job's choices: the last one if they are the same, for it holds the networks."""
@@ -198,99 +164,84 @@ class Worker:
         key = repr(sorted(choices.items()))
         if key not in self._handlers:
             self._handlers.clear()
-            self._handlers[key] = self._make_handler()(choices)
+            self._handlers[key] = self._make_handler(choices)
         return self._handlers[key]
 
-    def _make_handler(self) -> Callable[[Mapping[str, Any]], JobHandler]:
+    def _make_handler(self, choices: Mapping[str, Any]) -> JobHandler:
         if self._settings.make_handler is not None:
-            return self._settings.make_handler
+            return self._settings.make_handler(choices)
         from .handlers import Handler
 
-        return Handler
+        return Handler(choices)
 
     def _let_go(self, job: Job, error: Exception) -> None:
         decided = self._decide(job, error)
-        reach("release:before")
-        self._persist(lambda: release(self._store, job, decided))
-        reach("release:committed")
+        while True:
+            try:
+                decided.of(self._store, job)
+                break
+            except LostClaimError as lost:
+                logger.info("%s", lost)
+                break
+            except (StoreFullError, StoreBusyError) as full:
+                self._wait(full)
         if decided.state in (JobState.FAILED, JobState.CANCELLED):
             remove_work(job)
 
     def _decide(self, job: Job, error: Exception) -> Release:
-        if isinstance(error, OutputTakenError):
-            return Release(JobState.FAILED, str(error))
-        if isinstance(error, _CannotBegin):
-            return Release(JobState.BLOCKED, str(error), block=error.block)
-        from .handlers import sort_error
+        from .handlers import Verdict, sort_error
 
-        verdict: Verdict = sort_error(error)
-        if verdict.kind == "retry" and self._orders.is_draining:  # a service manager may have ended ffmpeg as well
-            return Release(JobState.QUEUED, "interrupted; it goes on where it was.")
-        is_young = not self._settings.is_once
-        return after_error(job, verdict, self._settings.backoff_secs, is_young=is_young)
+        verdict = Verdict("changed", reason=str(error)) if isinstance(error, OtherContentError) else sort_error(error)
+        self._is_spoiled = verdict.is_process_spoiled
+        if verdict.kind in ("wait", "changed", "retry") and not os.path.lexists(job.source):
+            return self._without_source(job)
+        if verdict.kind == "retry" and self._is_draining():  # a service manager may have ended ffmpeg as well
+            return _INTERRUPTED
+        return after_error(job, verdict, self._settings.backoff_secs, is_young=self._is_young(job), stamp=_stamp(job))
 
-    def _persist(self, change: Callable[[], object]) -> None:
-        """Write to the table, however long its disk is full; what is given up when draining is recovered later."""
-        while True:
-            try:
-                change()
-                return
-            except LostClaimError as error:
-                logger.info("%s", error)
-                return
-            except (sqlite3.Error, StoreError, OSError) as error:
-                logger.warning("the job table cannot be written to: %s", error)
-                if self._orders.is_draining:
-                    return
-                self._progress.tick()
-                self._orders.read(_TROUBLE_SECS)
+    def _without_source(self, job: Job) -> Release:
+        """A source that is gone was taken back by somebody; unless all of its watch folder is gone."""
+        folder = Path(job.folder)
+        mark = self._store.folder_mark(job.folder)
+        if folder.is_dir() and (mark is None or _read(folder / MARK) == mark):
+            return Release(JobState.CANCELLED, "its source is gone")
+        return Release(JobState.BLOCKED, f'the watch folder "{folder}" is away', block="source")
 
+    def _is_young(self, job: Job) -> bool:
+        """Tell whether a source may still be an unfinished copy."""
+        if self._settings.is_once:
+            return False
+        return boot_secs() - job.stamped_boot_secs < self._settings.incomplete_secs.get(job.folder, 600.0)
 
-class _CannotBegin(Exception):
-    """A job is blocked before it was begun."""
+    def _is_mine(self, job: Job) -> bool:
+        try:
+            return self._store.is_mine(job)
+        except (StoreFullError, StoreBusyError):  # cannot be told; before anything is published it is asked again
+            return True
 
-    def __init__(self, block: str, message: str) -> None:
-        super().__init__(message)
-        self.block = block
+    def _wait(self, error: Exception) -> None:
+        """Wait before a step is done again that must not be left out.
 
-
-def _check_output_folder(job: Job) -> None:
-    if not job.output_folder.is_dir():
-        raise _CannotBegin("output", f'the folder for results "{job.output_folder}" is not there.')
-    free, least = free_bytes(job.output_folder), job.treatment.min_free_bytes
-    if free < least:
-        raise _CannotBegin("disk", f'"{job.output_folder}" has {free >> 20} MiB free; {least >> 20} MiB are asked for.')
+        Raises:
+            Draining: it is time to stop; recovery does the step.
+        """
+        logger.warning("trying again soon: %s", error)
+        if self._is_draining():
+            raise Draining("the worker was asked to stop.") from error
+        self._progress.tick()
+        self._pause(_TROUBLE_SECS)
 
 
-def _tie_to_daemon() -> None:
-    """End when the daemon ends: the server that forked us ends with it, and we with the server; or we see it here."""
-    os.setpgid(0, 0)
-    die_with_parent()
-    daemon = parent_process()
-    if daemon is None:  # run in the foreground, by a test
-        return
-    threading.Thread(target=_end_with, args=(daemon.sentinel,), name="daemon-watch", daemon=True).start()
+def _stamp(job: Job) -> Stamp | None:
+    """Return the stamp of a job's source as it is now; the intake knows those of folders."""
+    try:
+        return None if job.kind is JobKind.FOLDER else Stamp.of(job.source.lstat())
+    except OSError:
+        return None
 
 
-def _end_with(sentinel: int) -> None:
-    wait([sentinel])
-    os.killpg(0, signal.SIGKILL)
-
-
-def _limit(settings: WorkerSettings) -> None:
-    """Limit memory and threads."""
-    if settings.memory_bytes is not None and not settings.device.startswith("cuda"):
-        import resource
-
-        _, most = resource.getrlimit(resource.RLIMIT_DATA)
-        resource.setrlimit(resource.RLIMIT_DATA, (settings.memory_bytes, most))
-    if settings.num_threads is not None and settings.make_handler is None:
-        import cv2
-        import torch
-
-        torch.set_num_threads(settings.num_threads)
-        cv2.setNumThreads(settings.num_threads)
-
-
-def _now() -> float:
-    return time.monotonic()
+def _read(mark: Path) -> str | None:
+    try:
+        return mark.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return None

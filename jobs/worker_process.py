@@ -1,0 +1,87 @@
+"""The process of a worker: tied to the daemon's life, limited, with a lock that tells others that it lives."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import threading
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection, wait
+
+from .locks import OwnerLocks
+from .process_tree import OWNER_VARIABLE, die_with_parent
+from .worker import Worker, WorkerSettings
+
+
+class Orders:
+    """What the daemon says over a pipe while its worker runs: to stop. The pipe's end says so, too."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._is_draining = False
+
+    def drain(self) -> None:
+        """Take no more jobs."""
+        self._is_draining = True
+
+    def is_draining(self) -> bool:
+        """Tell whether the worker shall stop."""
+        self.pause(0.0)
+        return self._is_draining
+
+    def pause(self, secs: float) -> None:
+        """Wait for so long, or until the daemon says something."""
+        try:
+            self._is_draining |= self._connection.poll(0.0 if self._is_draining else secs)
+        except OSError:
+            self._is_draining = True
+
+
+def work(settings: WorkerSettings, connection: Connection) -> None:
+    """Be a worker until told to stop: the entry of its process.
+
+    Args:
+        settings: what it needs to know.
+        connection: anything that can be read from it means: stop.
+    """
+    orders = Orders(connection)
+    signal.signal(signal.SIGTERM, lambda number, frame: orders.drain())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _tie_to_daemon()
+    os.environ.update({**settings.environment, OWNER_VARIABLE: settings.owner})
+    faulthandler.enable()
+    _limit(settings)
+    from .store import open_store
+
+    with OwnerLocks(settings.state_dir).hold(settings.owner), open_store(settings.store_path) as store:
+        Worker(settings, store, orders.is_draining, orders.pause).run()
+
+
+def _tie_to_daemon() -> None:
+    """End when the daemon ends: the server that forked us ends with it, and we with the server; or we see it here."""
+    os.setpgid(0, 0)
+    die_with_parent()
+    daemon = parent_process()
+    if daemon is not None:
+        threading.Thread(target=_end_with, args=(daemon.sentinel,), name="daemon-watch", daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    wait([sentinel])
+    os.killpg(0, signal.SIGKILL)
+
+
+def _limit(settings: WorkerSettings) -> None:
+    """Limit memory (not beside CUDA, which reserves far more than it uses) and threads."""
+    if settings.memory_bytes is not None and not settings.device.startswith("cuda"):
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (settings.memory_bytes, most))
+    if settings.num_threads is not None and settings.make_handler is None:
+        import cv2
+        import torch
+
+        torch.set_num_threads(settings.num_threads)
+        cv2.setNumThreads(settings.num_threads)
