@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -144,6 +145,10 @@ class DaemonProcess:
             return read_table(self.state / "jobs.sqlite", table)
         except sqlite3.OperationalError:  # not yet made
             return []
+
+    def counts(self) -> dict[str, int]:
+        """Number of jobs by state."""
+        return dict(Counter(row["state"] for row in self.jobs()))
 
     def states(self) -> dict[str, str]:
         """State of every job by the name of its source."""
