@@ -12,6 +12,7 @@ from typing import Any
 
 from .clocks import boot_id, boot_secs
 from .errors import LostClaimError
+from .fault_points import reach
 from .job import Job, JobState, Stamp
 from .rows import restamped, to_blob, to_text
 from .store_table import FRESH, NEW_CONTENT, Table, delay, marks
@@ -35,12 +36,15 @@ class Claims(Table):
         """
         if self._next(folders) is None:  # without a lock: most looks find nothing
             return None
+        reach("claim:before")
         with self._writing():
             job = self._next(folders)
             if job is None:
                 return None
             self._move(job, JobState.RUNNING, owner=owner, attempt=job.attempt + 1, reason="", block="")
-            return self._job(job.id)
+            claimed = self._job(job.id)
+        reach("claim:committed")
+        return claimed
 
     def is_mine(self, job: Job) -> bool:
         """Say whether a claim still holds."""
@@ -99,13 +103,16 @@ class Claims(Table):
             LostClaimError: the claim holds no more.
             MoveError: a job that is being published cannot go to that state.
         """
+        reach("release:before")
         with self._writing():
             now = self._mine(job)
             spent = {"deaths": now.deaths + deaths, "exceptions": now.exceptions + exceptions}
             columns = FRESH | spent | delay(delay_secs) | {"reason": reason, "block": block} | restamped(now, stamp)
             self._move(now, state, **columns | (NEW_CONTENT if state is JobState.SETTLING else {}))
             self._after_release(now, state, stamp)
-            return self._job(job.id)
+            released = self._job(job.id)
+        reach("release:committed")
+        return released
 
     def orphans(self, is_alive: Callable[[str], bool]) -> list[Job]:
         """Return jobs that are running or being published by workers that are no more.
