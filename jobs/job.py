@@ -36,7 +36,7 @@ TERMINAL = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED})
 """States that a job leaves only when somebody asks for it (`jobs retry`, or the same content dropped again)."""
 
 MOVES: Mapping[JobState, frozenset[JobState]] = {
-    JobState.SETTLING: frozenset({JobState.QUEUED, JobState.DONE, JobState.FAILED, JobState.CANCELLED}),
+    JobState.SETTLING: frozenset({JobState.QUEUED, JobState.FAILED, JobState.CANCELLED}),
     JobState.QUEUED: frozenset({JobState.RUNNING, JobState.SETTLING, JobState.CANCELLED, JobState.BLOCKED}),
     JobState.RUNNING: frozenset(set(JobState) - {JobState.DONE, JobState.RUNNING}),
     JobState.PUBLISHING: frozenset({JobState.DONE, JobState.QUEUED, JobState.FAILED, JobState.BLOCKED}),
@@ -45,8 +45,7 @@ MOVES: Mapping[JobState, frozenset[JobState]] = {
     JobState.FAILED: frozenset({JobState.QUEUED, JobState.SETTLING}),
     JobState.CANCELLED: frozenset({JobState.QUEUED, JobState.SETTLING}),
 }
-"""From where to where a job may go. A job is done only after its result was being published, unless an earlier table's
-result was found in its place (adoption.py)."""
+"""From where to where a job may go. A job is done only after its result was being published."""
 
 
 class JobKind(StrEnum):

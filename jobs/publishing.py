@@ -21,9 +21,10 @@ from .disks import rename_no_replace, sync
 from .errors import OtherContentError, OutputTakenError, StoreBusyError, StoreFullError
 from .fault_points import reach
 from .job import Job, JobKind
-from .report_files import place_report, report_path, shortened, stage_report
+from .report_files import place_report, report_path, seal, shortened, stage_report
 
 if TYPE_CHECKING:
+    from .adoption import Found
     from .store import JobStore
 
 logger = logging.getLogger(__name__)
@@ -106,12 +107,23 @@ class JobPublisher:
         num_bytes, digest = measure(finished, self._tick)
         for name in self._names(final):
             report.output = str(name)
-            self._record(name, num_bytes, digest, report.to_json())
+            self._record(name, num_bytes, digest, seal(report.to_json(), self.job, num_bytes, digest))
             if self._appears(finished, name):
                 break
         reach("publish:linked")
         self.job = self._surely(lambda: complete(self._store, self.job), (*_MAY_PASS, OSError))
         return name
+
+    def adopt(self, found: Found) -> None:
+        """Finish the job with a result that is visible already: a job of an earlier table published it.
+
+        Raises:
+            LostClaimError: the job is no longer this worker's.
+            OSError: the folder cannot be synced, and the like.
+        """
+        self._record(found.output, found.output_bytes, found.output_sha256, found.report)
+        self.is_visible = True
+        self.job = self._surely(lambda: complete(self._store, self.job), (*_MAY_PASS, OSError))
 
     def _check_content(self, report: Report) -> None:
         """A source may have changed between its fingerprint and the claim; then this would be another job's result."""

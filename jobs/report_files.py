@@ -11,6 +11,7 @@ import logging
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from .disks import rename_no_replace, sync
 from .job import Job, JobKind
@@ -19,6 +20,9 @@ logger = logging.getLogger(__name__)
 
 REPORT_ENDING = ".report.json"
 """Ending of a report's name, after the stem or the whole name of its result."""
+
+JOB_KEY = "job"
+"""Where a report says which job its result is of."""
 
 _MAX_NAME_BYTES = 255
 _MAX_REPORT_BYTES = 1 << 26
@@ -32,6 +36,41 @@ def report_path(output: Path, kind: JobKind) -> Path | None:
     stems = (output.name,) if kind is JobKind.FOLDER else (output.stem, output.name)
     paths = [output.with_name(shortened(stem, REPORT_ENDING)) for stem in stems]
     return next((path for path in paths if not os.path.lexists(path) or _is_about(path, output)), None)
+
+
+def seal(report: str, job: Job, output_bytes: int, output_sha256: str) -> str:
+    """Add to a report what makes its result findable without a table (adoption.py).
+
+    Args:
+        report: a JSON object.
+        job: with its fingerprint.
+        output_bytes: size of the result.
+        output_sha256: its hash.
+    """
+    facts = json.loads(report) | {
+        JOB_KEY: identity(job) | {"output_bytes": output_bytes, "output_sha256": output_sha256}
+    }
+    return json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
+
+
+def identity(job: Job) -> dict[str, Any]:
+    """Return what no two jobs have in common."""
+    return {"fingerprint": job.fingerprint, "opts_hash": job.opts_hash}
+
+
+def read_report(path: Path) -> str:
+    """Return the text of a report.
+
+    Raises:
+        OSError: it is not there, or a link.
+        ValueError: it is no text, or too large for a report.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(handle, "rb") as file:
+        text = file.read(_MAX_REPORT_BYTES + 1)
+    if len(text) > _MAX_REPORT_BYTES:
+        raise ValueError(f"'{path}' is too large for a report")
+    return text.decode("utf-8")
 
 
 def stage_report(job: Job) -> Path:

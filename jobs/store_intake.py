@@ -77,32 +77,6 @@ class Intake(Table):
         with self._writing():
             return [self._queue(job, fingerprint, stamp, output_exists) for job, fingerprint, stamp in settled]
 
-    def adopt(
-        self, job: Job, fingerprint: str, stamp: Stamp, output: Path, output_bytes: int, output_sha256: str, report: str
-    ) -> Job | None:
-        """Bring a settling job to done at once: its result was published before this table was made (adoption.py).
-
-        Returns:
-            the job, done; None if another job has that content, so that `queue` has to decide.
-        """
-        with self._writing():
-            now = self._settling(job)
-            if self._twin(now, fingerprint) is not None:
-                return None
-            self._move(
-                now,
-                JobState.DONE,
-                fingerprint=fingerprint,
-                stamp=stamp.to_text(),
-                reason="its result was there",
-                output=to_blob(output),
-                output_bytes=output_bytes,
-                output_sha256=output_sha256,
-                report=to_text(report),
-            )
-            self._note_source(now.source, now.folder, stamp, now.id)
-            return self._job(now.id)
-
     def _sight(self, sighting: Sighting) -> int:
         path = to_blob(sighting.source)
         self._connection.execute("DELETE FROM links WHERE source = ? AND output IS NULL", (path,))

@@ -1,6 +1,7 @@
 """A worker: claims one job after the other, has it done and published, or lets go of it.
 
-worker_process.py makes a process of it. It ends where nothing is lost when it is asked to, and at once when the job table is not the one it knows.
+Its process is made by worker_process.py. It ends where nothing is lost when it is asked to, and at once when the job
+table is not the one it knows.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .adoption import find_result
 from .clocks import boot_secs
 from .errors import Draining, LostClaimError, OtherContentError, StoreBusyError, StoreFullError
 from .fault_points import reach
@@ -144,7 +146,12 @@ class Worker:
 
     def _work(self, job: Job, publisher: JobPublisher) -> None:
         reach("work:started")
-        self._handler(job)(job, self._progress, publisher, is_young=self._is_young(job))
+        found = find_result(job, self._progress.tick)
+        if found is not None:
+            logger.info('job %d has its result already: "%s".', job.id, found.output)
+            publisher.adopt(found)
+        else:
+            self._handler(job)(job, self._progress, publisher, is_young=self._is_young(job))
         if publisher.job.state is not JobState.DONE:
             raise RuntimeError(f"job {job.id} came back without a result.")
         self._progress.start(job.source.name, "thumbnails", None)
