@@ -17,6 +17,7 @@ from typing import Any
 
 import click
 
+from jobs.cli_dashboard import dashboard
 from jobs.cli_jobs import jobs
 from jobs.cli_selftest import selftest
 from jobs.cli_watch import watch
@@ -132,6 +133,7 @@ def cli(context: click.Context, log_level: str, as_json: bool) -> None:
 cli.add_command(bench)
 cli.add_command(convert)
 cli.add_command(crop)
+cli.add_command(dashboard)
 cli.add_command(demo)
 cli.add_command(doctor)
 cli.add_command(evaluate)

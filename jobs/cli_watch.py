@@ -6,17 +6,23 @@ Imports no torch, cv2 or av; the daemon itself is in daemon.py.
 from __future__ import annotations
 
 import json
+import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
+from .cli_dashboard import start_dashboard
 from .config import WatchConfig
 from .config_files import config_from_options, load_config
 from .config_values import UNUSED_CHOICES
 from .errors import WatchFolderError
+from .find_table import TABLE_NAME
 from .handlers import convert_options, default_choices
 from .options import RUNNING, SOURCES
 from .watch_options import WatchCommand, given_values, headed_option, watch_options
@@ -41,10 +47,10 @@ from .watch_options import WatchCommand, given_values, headed_option, watch_opti
     "--dry-run", is_flag=True, heading=RUNNING, help="Only show what would become of everything that lies there."
 )
 @headed_option(
-    "--dashboard",
-    metavar="[HOST]:PORT",
+    "--rebuild",
+    is_flag=True,
     heading=RUNNING,
-    help="Serve the status page there meanwhile; without HOST on this machine only.",
+    help="Where the job table is damaged, go on with a new one; results that are there are recognised.",
 )
 @convert_options
 @click.pass_context
@@ -56,7 +62,7 @@ def watch(
     config_file: Path | None,
     once: bool,
     dry_run: bool,
-    dashboard: str | None,
+    rebuild: bool,
     **_: Any,
 ) -> int:
     """Restyle whatever is dropped into a folder: once, whole, or with a reason why not.
@@ -88,12 +94,18 @@ def watch(
       on_done = ["notify-send", "{output}"]
     """  # noqa: D301
     given = given_values(context, frozenset(default_choices()) - UNUSED_CHOICES)
-    config = replace(_config(inbox, output, config_file, given), is_once=once, dashboard=dashboard)
+    config = replace(_config(inbox, output, config_file, given), is_once=once)
     for folder in config.folders:
         if config_file is None and not os.path.isdir(folder.path):
             raise WatchFolderError(f'"{folder.path}" is no folder; make it, or watch another one.')
     as_json = bool(context.find_root().obj.json)
-    return _show(config, as_json=as_json) if dry_run else _run(config, as_json=as_json)
+    if dry_run:
+        return _show(config, as_json=as_json)
+    with _told_on_terminal(context), _status_page(config):
+        code = _run(config, rebuild=rebuild)
+    if as_json:
+        click.echo(json.dumps({"exit_code": code, "counts": _counts(config)}))
+    return code
 
 
 def _config(inbox: Path | None, output: Path | None, config_file: Path | None, given: dict[str, Any]) -> WatchConfig:
@@ -127,11 +139,49 @@ def _show(config: WatchConfig, *, as_json: bool) -> int:
     return 0
 
 
-def _run(config: WatchConfig, *, as_json: bool) -> int:
+def _run(config: WatchConfig, *, rebuild: bool) -> int:
     """Watch until the end; return the exit code."""
     from .daemon import Daemon
 
-    return Daemon(config).run()
+    return Daemon(config, rebuild=rebuild).run()
+
+
+@contextmanager
+def _told_on_terminal(context: click.Context) -> Iterator[None]:
+    """Show what happens to jobs on stderr too, unless the user chose a level of logging."""
+    logger, root = logging.getLogger("jobs"), context.find_root()
+    before = logger.level
+    if root.get_parameter_source("log_level") is ParameterSource.DEFAULT:
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+@contextmanager
+def _status_page(config: WatchConfig) -> Iterator[None]:
+    """Serve the status page, where one is wanted, as long as the block lasts.
+
+    Raises:
+        DashboardError: the address is none.
+    """
+    if config.dashboard is None:
+        yield
+        return
+    page = start_dashboard(config.state_dir, config.dashboard, allow_actions=config.dashboard_actions)
+    try:
+        yield
+    finally:
+        page.terminate()
+        page.wait()
+
+
+def _counts(config: WatchConfig) -> dict[str, int]:
+    from .store import open_store
+
+    with open_store(config.state_dir / TABLE_NAME, read_only=True) as store:
+        return {state.value: number for state, number in store.counts().items()}
 
 
 # What convert can choose but a watch folder decides for itself.

@@ -8,12 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from .job import Treatment
-from .schedule import parse_schedule
 
 
 @dataclass(frozen=True)
@@ -77,6 +75,8 @@ class WatchConfig:
     """End when everything that lies in the folders is through."""
     dashboard: str | None = None
     """Address of the status page, like `:8080`; None: none."""
+    dashboard_actions: bool = False
+    """That page can change things too."""
     source_file: Path | None = None
     """The watch.toml it came from, looked at again when it changes."""
     overrides: Mapping[str, Any] = field(default_factory=dict)
@@ -85,14 +85,6 @@ class WatchConfig:
     def folder(self, name: str) -> FolderConfig | None:
         """Return the folder of that name."""
         return next((folder for folder in self.folders if folder.name == name), None)
-
-    def open_folders(self, now: datetime) -> frozenset[str]:
-        """Return the names of the folders whose jobs may start at a local time."""
-        return frozenset(
-            folder.name
-            for folder in self.folders
-            if folder.schedule is None or parse_schedule(folder.schedule).is_open(now)
-        )
 
 
 def check_trees(folders: Sequence[FolderConfig], error: Callable[[int, str], Exception]) -> None:

@@ -26,6 +26,12 @@ logger = logging.getLogger(__name__)
 COMMAND_LINE = "the command line"
 """What errors call values that come from no file."""
 
+_FIXED = (
+    *("state_dir", "workers", "devices", "memory_bytes", "stall_secs", "grace_secs", "backoff_secs", "poll"),
+    *("dashboard", "dashboard_actions"),
+)
+"""Fields of WatchConfig that a running daemon keeps."""
+
 Values = Mapping[str, Any]
 """Checked values by name."""
 
@@ -166,14 +172,11 @@ class ConfigFile:
         except WatchConfigError as error:
             logger.warning("%s The configuration from before stays.", error)
             return None
-        if config.state_dir != self._config.state_dir:
-            logger.warning(
-                '%s: a new `state_dir` counts after a restart; until then it is "%s".',
-                self._path.name,
-                self._config.state_dir,
-            )
-        old, self._config = self._config, config
-        self._config = replace(config, state_dir=old.state_dir, is_once=old.is_once, dashboard=old.dashboard)
+        for name in _FIXED:
+            if getattr(config, name) != getattr(self._config, name):
+                logger.warning("%s: the new `%s` counts after a restart.", self._path.name, name)
+        kept = {name: getattr(self._config, name) for name in (*_FIXED, "is_once")}
+        self._config = replace(config, **kept)
         return self._config
 
     def _stamp(self) -> tuple[int, ...] | None:

@@ -48,7 +48,7 @@ def log_file(path: Path) -> Iterator[None]:
     handler.handleError = lambda record: None  # type: ignore[method-assign]  # a full disk must not stop the work
     shown = [(other, other.level) for other in root.handlers]
     for other, level in shown:
-        other.setLevel(max(level, root.level))
+        other.setLevel(max(level, ours.getEffectiveLevel()))
     before = ours.level
     ours.setLevel(min(root.level, logging.INFO))
     root.addHandler(handler)

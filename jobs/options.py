@@ -119,6 +119,13 @@ OPTIONS: tuple[Option, ...] = (
         "state_dir", Place.DAEMON, "path", "Folder of the job table and the logs, on a local disk; default: .ugatit in "
         "the first output folder.", RUNNING, metavar="FOLDER",
     ),
+    Option(
+        "dashboard", Place.DAEMON, "text", "Serve the status page there meanwhile; without HOST to this machine only.",
+        RUNNING, metavar="[HOST]:PORT",
+    ),
+    Option(
+        "dashboard_actions", Place.DAEMON, "flag", "Let that page retry, cancel, hold and pause jobs.", RUNNING,
+    ),
 )  # fmt: skip
 """Every option, in the order of `--help`."""
 

@@ -96,6 +96,8 @@ def given_values(context: click.Context, choices: frozenset[str]) -> dict[str, A
 
 def _decorate(option: Option) -> Callable[[Any], Any]:
     default = default_of(option)
+    if option.kind == "flag":
+        return headed_option(option.flag, option.name, heading=option.heading, is_flag=True, help=option.help)
     return headed_option(
         option.flag,
         option.name,

@@ -76,6 +76,7 @@ def test_everything_that_is_imported_is_declared() -> None:
         "pipeline.cli_styles",
         "alignment.points",
         "alignment.templates",
+        "jobs.cli_dashboard",
         "jobs.cli_jobs",
         "jobs.cli_selftest",
         "jobs.cli_watch",

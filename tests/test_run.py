@@ -26,7 +26,20 @@ def test_help_lists_the_commands_with_examples() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["bench", "convert", "crop", "demo", "doctor", "evaluate", "jobs", "selftest", "styles", "train", "watch"],
+    [
+        "bench",
+        "convert",
+        "crop",
+        "dashboard",
+        "demo",
+        "doctor",
+        "evaluate",
+        "jobs",
+        "selftest",
+        "styles",
+        "train",
+        "watch",
+    ],
 )
 def test_every_command_explains_itself(command: str) -> None:
     result = CliRunner().invoke(run.cli, [command, "--help"])

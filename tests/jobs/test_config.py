@@ -1,7 +1,6 @@
 """watch.toml: what it sets, and how it tells what is wrong in it."""
 
 from dataclasses import fields
-from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -205,13 +204,6 @@ def test_a_style_file_of_the_command_line_starts_from_the_working_directory(
     assert config.folders[0].path == tmp_path / "in"
     with pytest.raises(WatchConfigError, match='the command line: `style` is "ton"'):
         config_from_options(Path("in"), Path("out"), {"style": "ton"})
-
-
-def test_folders_are_open_by_their_schedules(tmp_path: Path) -> None:
-    text = "[[folder]]\npath='a'\noutput='o'\n[[folder]]\npath='b'\noutput='o'\nschedule='22:00-06:00'\n"
-    config = load(tmp_path, text)
-    assert config.open_folders(datetime(2026, 11, 24, 12)) == {str(tmp_path / "a")}
-    assert config.open_folders(datetime(2026, 11, 24, 23)) == {str(tmp_path / "a"), str(tmp_path / "b")}
 
 
 def test_every_option_fills_a_field_and_every_default_is_within_its_bounds() -> None:

@@ -83,10 +83,16 @@ def test_a_file_replaced_by_another_of_the_same_size_and_time_is_seen(file: Path
     assert changes(watched)
 
 
-def test_the_table_stays_where_it_is_until_a_restart(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_a_running_daemon_cannot_change_stays_until_a_restart(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     watched = ConfigFile(load_config(file))
-    file.write_text('state_dir = "elsewhere"\n' + FOLDER.format("in"))
+    file.write_text('state_dir = "elsewhere"\nworkers = 3\nblocked_secs = 1\n' + FOLDER.format("in"))
     config = watched.reload()
     assert config is not None
-    assert config.state_dir == file.parent / "out" / ".ugatit"
-    assert "after a restart" in caplog.text
+    assert (config.state_dir, config.workers) == (file.parent / "out" / ".ugatit", None)
+    assert config.blocked_secs == 1
+    assert [message for message in caplog.messages if "after a restart" in message] == [
+        "watch.toml: the new `state_dir` counts after a restart.",
+        "watch.toml: the new `workers` counts after a restart.",
+    ]

@@ -29,7 +29,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[WatchConfig]:
     """What daemons would have been started with."""
     configs: list[WatchConfig] = []
 
-    def note(config: WatchConfig, *, as_json: bool) -> int:
+    def note(config: WatchConfig, *, rebuild: bool) -> int:
         configs.append(config)
         return 0
 
@@ -94,12 +94,11 @@ def test_environment_variables_count_as_given(
 
 def test_a_config_file_takes_the_place_of_the_folders(tmp_path: Path, started: list[WatchConfig]) -> None:
     (tmp_path / "watch.toml").write_text('[[folder]]\npath = "later"\noutput = "out"\ncrf = 20\n')
-    assert call("--config", str(tmp_path / "watch.toml"), "--crf", "30", "--dashboard", ":8080").exit_code == 0
+    assert call("--config", str(tmp_path / "watch.toml"), "--crf", "30", "--workers", "2").exit_code == 0
     (config,) = started
     assert config.folders[0].path == tmp_path / "later"
     assert config.folders[0].treatment.convert["crf"] == 30
-    assert (config.source_file, config.overrides) == (tmp_path / "watch.toml", {"crf": 30})
-    assert config.dashboard == ":8080"
+    assert (config.source_file, config.overrides) == (tmp_path / "watch.toml", {"crf": 30, "workers": 2})
 
 
 @pytest.mark.parametrize(
