@@ -233,7 +233,8 @@ class _Seat:
         kill_marked(self._owner)
         last = read_status(status_path(self._settings.state_dir, self._owner))
         self.status = None
-        if code == 0 and self._pool.is_draining:
+        if code == 0:  # it was asked to stop, or did not trust its own process any more
+            self.next_start = now
             return
         self._pool.note_ending(self._owner, Ending(f"its worker {_told(code)}"))
         was_useful = last is not None and (last.jobs > 0 or now - self._started > _SETTLED_SECS)
