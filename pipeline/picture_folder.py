@@ -91,7 +91,7 @@ class _Folder:
     def _convert(self, each: Item, staging: Path) -> None:
         """One picture, unless an earlier run has finished it."""
         if each.output.exists():
-            self.report.frames += 1
+            self._add(Report.from_json(each.report.read_text(encoding="utf-8")), self._name(each, staging))
             self.report.chunks_resumed += 1
             return
         make_output_folder(each.output.parent)
@@ -103,9 +103,13 @@ class _Folder:
         except InputError as error:
             if self.strict and isinstance(error, UnreadableInputError):
                 raise
-            self.failures.append((each.output.relative_to(staging).as_posix(), error))
-            return
-        self._add(made, each.output.relative_to(staging).as_posix())
+            self.failures.append((self._name(each, staging), error))
+        else:
+            self._add(made, self._name(each, staging))
+
+    @staticmethod
+    def _name(each: Item, staging: Path) -> str:
+        return each.output.relative_to(staging).as_posix()
 
     def _add(self, made: Report, name: str) -> None:
         total = self.report

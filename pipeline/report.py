@@ -92,6 +92,11 @@ class Report:
         self.elapsed_secs = round(perf_counter() - started, 3)
         self.fps = round(self.frames / max(self.elapsed_secs, 1e-6), 2)
 
+    @classmethod
+    def from_json(cls, text: str) -> Report:
+        """Read what `to_json` gave."""
+        return cls(**json.loads(text))
+
     def to_json(self) -> str:
         """Return the report as indented JSON."""
         return json.dumps(asdict(self), indent=2, ensure_ascii=False, default=str) + "\n"
