@@ -97,7 +97,7 @@ class Aftermath:
     def stop(self) -> None:
         """End the commands that run; they run again at the next start."""
         for _, hook, _ in self._hooks.values():
-            hook.kill()
+            hook.stop()
         self._hooks.clear()
 
     def _ready(self) -> Iterator[Errand]:

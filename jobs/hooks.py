@@ -76,6 +76,11 @@ class Hook:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
+    def stop(self) -> None:
+        """End it and forget it."""
+        self.kill()
+        self._close()
+
     def _start(self, arguments: list[str], facts: Mapping[str, str]) -> subprocess.Popen[bytes] | None:
         environment = os.environ | {f"UGATIT_JOB_{name.upper()}": text for name, text in facts.items()}
         try:

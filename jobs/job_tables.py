@@ -6,10 +6,10 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .job import Job, JobState, Link, Move
+from .names import shown
 from .progress_file import WorkerStatus
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def jobs_table(jobs: Sequence[Job], status: Mapping[int, WorkerStatus]) -> Table
         table.add_row(
             str(job.id),
             _coloured(state, job.state),
-            _plain(printable(job.relative)),
+            _plain(shown(job.relative)),
             _plain(_what(job, status.get(job.id))),
             time_text(job.changed_at),
         )
@@ -73,17 +73,12 @@ def job_text(job: Job, moves: Sequence[Move], links: Sequence[Link], status: Wor
     """Return everything about one job: where its files are, what was chosen, what happened, what came out."""
     lines = [f"job {job.id}: {job.state}{' (held)' if job.is_held else ''}"]
     lines += [f"  {name:12}{text}" for name, text in _facts(job, status) if text]
-    lines += [f"  {'same as it':12}{printable(link.source)} -> {printable(link.output or '(waits)')}" for link in links]
+    lines += [f"  {'same as it':12}{shown(link.source)} -> {shown(link.output or '(waits)')}" for link in links]
     lines += ["", "history", *(_move_line(move) for move in moves)]
     lines += ["", "treatment", *_treatment_lines(job)]
     if job.report:
         lines += ["", "report", *_report_lines(job.report)]
     return "\n".join(lines)
-
-
-def printable(name: Path | str) -> str:
-    r"""Return a name in which whatever is no visible character is written as an escape like \n or \u202e."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(name))
 
 
 def time_text(at: float) -> str:
@@ -110,8 +105,8 @@ def _what(job: Job, status: WorkerStatus | None) -> str:
     if status is not None:
         return progress_text(status)
     if job.state is JobState.DONE:
-        return f"-> {printable(job.output or '')}"
-    return printable(job.reason)
+        return f"-> {shown(job.output or '')}"
+    return shown(job.reason)
 
 
 def _coloured(text: str, state: JobState) -> Any:
@@ -129,14 +124,14 @@ def _plain(text: str) -> Any:
 
 def _facts(job: Job, status: WorkerStatus | None) -> list[tuple[str, str]]:
     return [
-        ("reason", printable(job.reason)),
+        ("reason", shown(job.reason)),
         ("waits for", job.block),
         ("progress", progress_text(status) if status else ""),
-        ("source", printable(job.source)),
-        ("result", printable(job.output or "")),
-        ("watched in", printable(job.folder)),
-        ("results in", printable(job.output_folder)),
-        ("work in", printable(job.work_folder) if job.work_folder.exists() else ""),
+        ("source", shown(job.source)),
+        ("result", shown(job.output or "")),
+        ("watched in", shown(job.folder)),
+        ("results in", shown(job.output_folder)),
+        ("work in", shown(job.work_folder) if job.work_folder.exists() else ""),
         ("kind", job.kind.value),
         ("content", f"sha256 {job.fingerprint}" if job.fingerprint else ""),
         ("budgets", f"attempt {job.attempt}, {job.deaths} deaths, {job.exceptions} errors that may pass"),
@@ -147,7 +142,7 @@ def _facts(job: Job, status: WorkerStatus | None) -> list[tuple[str, str]]:
 
 
 def _move_line(move: Move) -> str:
-    reason = f"  {printable(move.reason)}" if move.reason else ""
+    reason = f"  {shown(move.reason)}" if move.reason else ""
     return f"  {time_text(move.at)}  {move.before or 'new'} -> {move.after}{reason}"
 
 

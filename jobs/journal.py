@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import JobNotFoundError
 from .job import Job, JobState, Move
+from .names import shown
 
 if TYPE_CHECKING:
     from .store import JobStore
@@ -189,7 +190,7 @@ def _rotate(path: Path) -> None:
 
 def _say(move: Move, job: Job | None) -> None:
     level = _LOUD.get(move.after, logging.DEBUG if move.after in _QUIET else logging.INFO)
-    name = f' "{job.relative}"' if job else ""
-    where = f' as "{job.output}"' if job and job.output and move.after is JobState.DONE else ""
+    name = f' "{shown(job.relative)}"' if job else ""
+    where = f' as "{shown(job.output)}"' if job and job.output and move.after is JobState.DONE else ""
     reason = f": {move.reason}" if move.reason else ""
     logger.log(level, "job %d%s is %s%s%s", move.job_id, name, move.after, where, reason)
