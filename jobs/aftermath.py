@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,11 +109,11 @@ class Aftermath:
     def _errands(self) -> Iterator[Errand]:
         for job in self._store.unfinished_aftermath():
             if job.state is not JobState.DONE:  # further sources go the same way; once done, each gets its result
-                links = [link for link in self._store.links(pending=False) if link.job_id == job.id]
-                yield from (Errand(job, link) for link in links if self._is_new(job, link))
+                links = self._store.links(pending=False, job_id=job.id)
+                yield from (_errand(job, link) for link in links if self._is_new(job, link))
             yield Errand(job, None)
         for link in self._store.links(pending=True):
-            yield Errand(self._store.get(link.job_id), link)
+            yield _errand(self._store.get(link.job_id), link)
 
     def _is_new(self, job: Job, link: Link) -> bool:
         return link.output is None and (job.id, link.source, job.attempt) not in self._without_result
@@ -202,3 +202,8 @@ class Aftermath:
         else:  # the link stays: the job may be tried again and succeed
             self._without_result.add((errand.job.id, errand.link.source, errand.job.attempt))
         reach("aftermath:noted")
+
+
+def _errand(job: Job, link: Link) -> Errand:
+    """Return the errand for a further source: its own watch folder says what becomes of it."""
+    return Errand(replace(job, folder=link.folder, treatment=link.treatment), link)

@@ -9,6 +9,7 @@ from pathlib import Path
 from .clocks import wall_secs
 from .errors import MoveError
 from .job import TERMINAL, Job, JobState, Link, Stamp
+from .roots import is_away
 from .rows import to_blob, to_path, to_text
 from .store_table import FRESH, NEW_BUDGETS, Table, has_output
 
@@ -165,7 +166,7 @@ class Actions(Table):
 
     def _is_seen(self, job: Job) -> bool:
         """Say whether a rescan would find one of the job's sources; if the folder is away, one must think so."""
-        if not os.path.isdir(job.folder):
+        if is_away(Path(job.folder), self._token(job.folder)):
             return True
         rows = self._rows("SELECT path FROM sources WHERE job_id = ?", (job.id,))
         return any(os.path.lexists(to_path(row["path"])) for row in rows)

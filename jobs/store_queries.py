@@ -132,8 +132,7 @@ class Queries(Table):
 
     def folder_mark(self, folder: str) -> str | None:
         """Return what a watch folder's mark file was given to hold; None if it never had one."""
-        rows = self._rows("SELECT token FROM folder_marks WHERE folder = ?", (to_blob(folder),))
-        return rows[0]["token"] if rows else None
+        return self._token(folder)
 
     def export(self) -> Records:
         """Return every job as JSON values, with its `moves` and `links`."""

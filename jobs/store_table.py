@@ -89,6 +89,10 @@ class Table:
             raise JobNotFoundError(f"there is no job {job_id}; `jobs list` shows all")
         return found[0]
 
+    def _token(self, folder: str) -> str | None:
+        rows = self._rows("SELECT token FROM folder_marks WHERE folder = ?", (os.fsencode(folder),))
+        return rows[0]["token"] if rows else None
+
     def _setting(self, name: str) -> str | None:
         rows = self._rows("SELECT value FROM settings WHERE name = ?", (name,))
         return rows[0]["value"] if rows else None
