@@ -74,7 +74,7 @@ class Verdict:
 
 def sort_error(error: BaseException) -> Verdict:
     """Tell what follows from an error of a handler, by its type."""
-    reason = str(error) or type(error).__name__
+    reason, name = str(error) or type(error).__name__, type(error).__name__
     if isinstance(error, Draining):
         return Verdict("drain", reason=reason)
     if isinstance(error, LostClaimError):
@@ -82,8 +82,8 @@ def sort_error(error: BaseException) -> Verdict:
     if isinstance(error, OutputTakenError):
         return Verdict("fail", reason=reason)
     found = sort_failure(error)
-    if found.is_unforeseen and not isinstance(error, JobsError):
-        reason = f"{type(error).__name__}: {reason}"
+    if found.is_unforeseen and not isinstance(error, JobsError) and reason != name:
+        reason = f"{name}: {reason}"
     return Verdict(found.course.value, found.block, reason, found.is_process_spoiled)
 
 

@@ -44,8 +44,9 @@ def write_thumbnails(source: Path, result: Path, report: Mapping[str, Any], befo
             raise InputError(f'"{result}" holds no picture.')
         source, result = source / names[0], result / names[0]
     at_secs = good_moment_secs(report)
-    for path, target in ((source, before), (result, after)):
-        _write(target, _picture_of(path, at_secs))
+    pictures = _picture_of(source, at_secs), _picture_of(result, at_secs)
+    for target, picture in zip((before, after), pictures, strict=True):
+        _write(target, picture)
 
 
 def good_moment_secs(report: Mapping[str, Any]) -> float:
