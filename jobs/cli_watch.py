@@ -27,6 +27,14 @@ from .handlers import convert_options, default_choices
 from .options import RUNNING, SOURCES
 from .watch_options import WatchCommand, given_values, headed_option, watch_options
 
+_WORDS = {
+    "convert": "to convert",
+    "fail": "that would fail",
+    "known": "known already",
+    "ignore": "ignored",
+    "away": "folders away",
+}
+
 
 @click.command(cls=WatchCommand)
 @click.argument("inbox", required=False, type=click.Path(path_type=Path), metavar="[INBOX]")
@@ -126,16 +134,13 @@ def _show(config: WatchConfig, *, as_json: bool) -> int:
     from .job_tables import console
 
     found = forecast(config)
-    counts = {what: sum(one.what == what for one in found) for what in ("convert", "wait", "known", "ignore")}
+    counts = {what: sum(one.what == what for one in found) for what in ("convert", "fail", "known", "ignore", "away")}
     if as_json:
         click.echo(json.dumps({"counts": counts, "items": [as_record(one) for one in found]}))
         return 0
     if found:
         console().print(forecast_table(found))
-    click.echo(
-        f"{counts['convert']} to convert, {counts['wait']} to put right first, {counts['known']} known already, "
-        f"{counts['ignore']} ignored."
-    )
+    click.echo(", ".join(f"{number} {_WORDS[what]}" for what, number in counts.items() if number) or "Nothing there.")
     return 0
 
 

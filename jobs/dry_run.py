@@ -43,7 +43,7 @@ class Forecast:
     source: str
     """Path below it."""
     what: str
-    """convert, wait (something must be put right first), known (the table has a job for it), ignore."""
+    """convert, fail, known (the table has a job for it), ignore; away for a folder that is not there now."""
     kind: str = ""
     """video, picture or folder; empty for what is ignored."""
     style: str = ""
@@ -53,7 +53,7 @@ class Forecast:
     priority: int = 0
     """Higher ones go first."""
     why: str = ""
-    """Why it waits or is ignored, or which job knows it."""
+    """Why it would fail or is ignored, or which job knows it."""
 
 
 def forecast(config: WatchConfig) -> list[Forecast]:
@@ -103,7 +103,7 @@ def _of_folder(folder: FolderConfig, known: Known) -> Iterator[Forecast]:
         with opened_folder(folder.path) as handle:
             reading = reader.read(handle)
     except OSError as error:
-        yield Forecast(folder.name, "", "wait", why=f"the folder cannot be read: {error.strerror}")
+        yield Forecast(folder.name, "", "away", why=f"the folder cannot be read: {error.strerror}")
         return
     rules = Rules(by_folder=folder.folders == "job", is_style=style_names().__contains__)
     taken = set[Path]()
@@ -122,7 +122,7 @@ def _of_candidate(
         sidecar = sidecar_of(source) if candidate.sidecar is not None else None
         treatment, relative, priority = treatment_for(folder, Path(candidate.relative), sidecar)
     except WatchConfigError as error:
-        return replace(told, what="wait", why=str(error))
+        return replace(told, what="fail", why=str(error))
     told = replace(told, style=str(treatment.convert["style"]), priority=priority)
     if seen is not None and seen[0] == candidate.stamp:
         return replace(told, what="known", why=f"job {seen[1]} is {seen[2]}")
@@ -131,7 +131,7 @@ def _of_candidate(
         name for name in free_names(wanted, candidate.kind) if name not in taken and _is_free(name, candidate.kind)
     )
     if treatment.on_conflict == "fail" and output != wanted:
-        return replace(told, what="wait", why=f'it would fail: "{wanted}" is there already')
+        return replace(told, what="fail", why=f'"{wanted}" is there already')
     taken.add(output)
     return replace(told, output=str(output), why="" if seen is None else f"it changed after job {seen[1]}")
 
