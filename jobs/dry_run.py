@@ -19,8 +19,7 @@ from .errors import WatchConfigError
 from .find_table import TABLE_NAME
 from .handlers import kind_of, style_names
 from .job import JobKind, JobState, Stamp
-from .job_tables import printable
-from .names import MARK, is_foreign_folder, is_hidden, is_our_folder, is_unfinished
+from .names import MARK, is_foreign_folder, is_hidden, is_our_folder, is_unfinished, shown
 from .publishing import candidates as free_names
 from .report_files import report_path
 from .sidecars import sidecar_of
@@ -84,7 +83,7 @@ def forecast_table(found: list[Forecast]) -> Table:
     for one in found:
         last = f"{one.output}{f'  ({one.why})' if one.why else ''}" if one.what == "convert" else one.why
         source = str(Path(one.folder, one.source))
-        table.add_row(*(Text(printable(text)) for text in (one.what, source, one.kind, one.style, last)))
+        table.add_row(*(Text(shown(text)) for text in (one.what, source, one.kind, one.style, last)))
     return table
 
 

@@ -228,7 +228,7 @@ def test_names_that_are_no_text_are_shown_and_break_nothing(folders: list[str], 
         open(os.fsencode(tmp_path / "in") + b"/" + name, "wb").close()
     assert {item["what"] for item in dry(*folders).values()} == {"convert"}
     output = call(*folders, "--dry-run").output
-    assert r"a\nb.mp4" in output
+    assert r"a\x0ab.mp4" in output
     assert "[red]c.mp4" in output
     assert output.endswith("3 to convert\n")
 
