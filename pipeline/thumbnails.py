@@ -19,7 +19,7 @@ from .inputs import PICTURE_SUFFIXES, is_picture
 from .probe import probe
 from .stills import read_picture
 
-WIDTH_PX = 320
+WIDTH_PX = 480
 """Width of the pictures."""
 
 
