@@ -17,12 +17,15 @@ from typing import Any
 
 from .errors import WatchConfigError
 from .handlers import check_choices
+from .names import shown
 from .option_kinds import Place
 from .options import BY_NAME
 from .toml_lines import KeyPath, locate
 
 MAX_FILE_BYTES = 1 << 20
 """A larger file is no configuration."""
+
+_MOST_CHARACTERS = 600
 
 _STYLE_SUFFIX = ".safetensors"
 
@@ -49,7 +52,7 @@ class ConfigSource:
     def error(self, place: KeyPath, sentence: str) -> WatchConfigError:
         """Return an error that names the file and the line of a key or table."""
         line = self.lines.get(place) or self.lines.get(place[:-1])
-        return WatchConfigError(f"{self.name}{f', line {line}' if line else ''}: {sentence}")
+        return refusal(f"{self.name}{f', line {line}' if line else ''}: {sentence}")
 
     def checked(self, table: Mapping[str, Any], place: KeyPath, known: Collection[str]) -> dict[str, Any]:
         """Return a table's values in their one spelling, paths made absolute.
@@ -88,15 +91,21 @@ def read_source(path: Path) -> ConfigSource:
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
         if len(data) > MAX_FILE_BYTES:
-            raise WatchConfigError(f"{path.name}: larger than {MAX_FILE_BYTES} bytes, so it is no configuration.")
+            raise refusal(f"{path.name}: larger than {MAX_FILE_BYTES} bytes, so it is no configuration.")
         text = data.decode()
         return ConfigSource(path.name, Path(os.path.abspath(path)).parent, tomllib.loads(text), locate(text))
     except OSError as error:
-        raise WatchConfigError(f'{path.name}: "{path}" cannot be read: {error.strerror}.') from error
+        raise refusal(f'{path.name}: "{path}" cannot be read: {error.strerror}.') from error
     except UnicodeDecodeError as error:
-        raise WatchConfigError(f"{path.name}, line {error.object[: error.start].count(10) + 1}: no UTF-8.") from error
+        raise refusal(f"{path.name}, line {error.object[: error.start].count(10) + 1}: no UTF-8.") from error
     except tomllib.TOMLDecodeError as error:
-        raise WatchConfigError(_syntax_error(path.name, str(error))) from error
+        raise refusal(_syntax_error(path.name, str(error))) from error
+
+
+def refusal(sentence: str) -> WatchConfigError:
+    """Return an error whose message is fit for one line of a log, whatever names and values it quotes."""
+    text = shown(sentence)
+    return WatchConfigError(text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]} ...")
 
 
 def checked_choice(key: str, value: Any, folder: Path) -> Any:

@@ -11,8 +11,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from .config_values import is_style_file, read_source
-from .errors import WatchConfigError
+from .config_values import is_style_file, read_source, refusal
 from .handlers import default_choices
 from .options import OPTIONS
 
@@ -60,6 +59,6 @@ def _refuse_special(path: Path) -> None:
     try:
         mode = os.lstat(path).st_mode
     except OSError as error:
-        raise WatchConfigError(f'{path.name}: "{path}" cannot be read: {error.strerror}.') from error
+        raise refusal(f'{path.name}: "{path}" cannot be read: {error.strerror}.') from error
     if not stat.S_ISREG(mode):
-        raise WatchConfigError(f'{path.name}: "{path}" is no regular file.')
+        raise refusal(f'{path.name}: "{path}" is no regular file.')

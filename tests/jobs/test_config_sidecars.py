@@ -92,5 +92,14 @@ def test_a_pipe_or_a_link_for_a_sidecar_is_refused_and_not_waited_for(folder: Fo
             treatment_for(folder, Path("clip.mp4"), tmp_path / name)
 
 
+def test_what_a_sidecar_says_makes_no_second_line_in_a_log(folder: FolderConfig, tmp_path: Path) -> None:
+    path = sidecar(tmp_path, 'style = "x\\nERROR all is lost\\u202e' + "y" * 100_000 + '"')
+    with pytest.raises(WatchConfigError) as caught:
+        treatment_for(folder, Path("clip.mp4"), path)
+    assert "\n" not in str(caught.value)
+    assert "\u202e" not in str(caught.value)
+    assert len(str(caught.value)) < 700
+
+
 def test_a_sidecar_has_the_whole_name_of_its_source() -> None:
     assert sidecar_of(Path("/in/clip.mp4")) == Path("/in/clip.mp4.toml")
