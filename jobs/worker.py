@@ -179,7 +179,7 @@ class Worker:
             return self._settings.make_handler(choices)
         from .handlers import Handler
 
-        return Handler(choices)
+        return Handler(choices, self._settings.state_dir / "thumbs")
 
     def _let_go(self, job: Job, error: Exception) -> None:
         decided = self._decide(job, error)
