@@ -16,7 +16,7 @@ from .aftermath import Aftermath
 from .clocks import boot_secs
 from .config import WatchConfig
 from .config_files import ConfigFile
-from .errors import AlreadyWatchedError, StoreBusyError, StoreError, StoreFullError
+from .errors import AlreadyWatchedError, StoreBusyError, StoreError, StoreFullError, WatchFolderError
 from .find_table import TABLE_NAME
 from .health import LOCK_NAME, FolderHealth, Heartbeat
 from .intake import Intake
@@ -100,17 +100,19 @@ class _Run:
         self._leftovers = Leftovers(store, config.state_dir)
         self._heart = Heartbeat(config.state_dir)
         self._due: dict[str, float] = {}
-        self._trouble = ""
+        self._next_look = 0.0
+        self._troubles: dict[str, str] = {}
         self._last_error = ""
+        self._is_over = False
 
     def run(self) -> int:
         """Start, go round, come to an end."""
         logger.info("watching %s; the job table is in %s.", _names(self._config), self._config.state_dir)
         with self._workers():
             self._begin()
-            while not self._stop.is_stopping and not self._is_through():
+            while not self._stop.is_stopping and not self._is_over:
                 self._round()
-                self._stop.wait(_TROUBLE_SECS if self._trouble else ROUND_SECS)
+                self._stop.wait(_TROUBLE_SECS if self._troubles else ROUND_SECS)
             return self._end()
 
     def _begin(self) -> None:
@@ -125,19 +127,19 @@ class _Run:
         self._pool.start()
 
     def _round(self) -> None:
-        """Do a bit of everything; a full disk stops nothing for good."""
-        with self._troubles():
-            self._look_at_config()
-            self._intake.tick()
-            self._pool.tick()
-            self._every("recovery", _RECOVERY_SECS, self._recover)
-            self._every("folders", _RECOVERY_SECS, self._open_folders)
-            self._waker.tick()
-            self._aftermath.tick()
-            self._leftovers.tick(self._outputs)
-            self._journal.tick()
-            self._beat("watching")
-            self._set_trouble("")
+        """Do a bit of everything; what goes wrong in one part stops no other."""
+        self._do("configuration", self._look_at_config)
+        self._do("intake", self._intake.tick)
+        self._do("workers", self._pool.tick)
+        self._do("recovery", self._recover, _RECOVERY_SECS)
+        self._do("open folders", self._open_folders, _RECOVERY_SECS)
+        self._do("blocked jobs", self._waker.tick)
+        self._do("aftermath", self._aftermath.tick)
+        self._do("leftovers", lambda: self._leftovers.tick(self._outputs))
+        self._do("journal", self._journal.tick)
+        self._do("sign of life", lambda: self._beat("watching"))
+        if self._config.is_once and not self._troubles:
+            self._do("end", self._look_for_end)
 
     def _end(self) -> int:
         """Let the workers come to where nothing is lost; do not wait when asked twice."""
@@ -146,20 +148,18 @@ class _Run:
         until = boot_secs() + self._config.grace_secs
         while not self._stop.is_urgent and self._is_busy(until):
             self._pool.tick()
-            with self._troubles():
-                self._aftermath.collect()
-                self._journal.tick()
-                self._beat("draining")
+            self._do("aftermath", self._aftermath.collect)
+            self._do("journal", self._journal.tick)
+            self._do("sign of life", lambda: self._beat("draining"))
             self._stop.wait(ROUND_SECS / 5)
         if self._stop.is_urgent:
             logger.warning("asked twice: ending at once; jobs go on from here later.")
         self._pool.kill()
         self._aftermath.stop()
-        with self._troubles():
-            self._recover()
-            self._leftovers.sweep(self._outputs(), is_over=True)
-            self._journal.flush()
-            self._heart.stop()
+        self._do("recovery", self._recover)
+        self._do("leftovers", lambda: self._leftovers.sweep(self._outputs(), is_over=True))
+        self._do("journal", self._journal.flush)
+        self._heart.stop()
         return EXIT_INTERRUPTED if self._stop.is_urgent else self._verdict()
 
     def _is_busy(self, until: float) -> bool:
@@ -176,30 +176,35 @@ class _Run:
             self._intake.stop()
             self._aftermath.stop()
 
-    @contextmanager
-    def _troubles(self) -> Iterator[None]:
-        """Note what may pass, like a full disk, and let the loop go on; a table that is gone ends it."""
+    def _do(self, part: str, work: Callable[[], object], every_secs: float = 0.0) -> None:
+        """Do one part of the work, if it is time; note what went wrong, and that it is over.
+
+        Raises:
+            StoreError: the table cannot be used, and waiting will not help.
+        """
+        if boot_secs() < self._due.get(part, 0.0):
+            return
+        self._due[part] = boot_secs() + every_secs
         try:
-            yield
-        except StoreFullError as error:
-            self._set_trouble(f"no space on the disk of the job table: {error}")
-        except (StoreBusyError, OSError) as error:
-            self._set_trouble(str(error))
+            work()
+        except (StoreFullError, StoreBusyError, OSError, WatchFolderError, AlreadyWatchedError) as error:
+            self._note_trouble(part, str(error))
         except StoreError:
             raise
+        except Exception as error:  # a mistake in one part must not lose the others' work
+            if self._note_trouble(part, f"{type(error).__name__}: {error}"):
+                logger.exception("this should not have happened.")
+        else:
+            if self._troubles.pop(part, None) is not None:
+                logger.info("the %s goes on: what was in the way is over.", part)
 
-    def _set_trouble(self, text: str) -> None:
-        if text and text != self._trouble:
-            logger.warning("paused: %s", text)
-            self._last_error = text
-        elif self._trouble and not text:
-            logger.info("going on: what was in the way is over.")
-        self._trouble = text
-
-    def _every(self, name: str, secs: float, work: Callable[[], object]) -> None:
-        if boot_secs() >= self._due.get(name, 0.0):
-            self._due[name] = boot_secs() + secs
-            work()
+    def _note_trouble(self, part: str, text: str) -> bool:
+        """Remember what is in the way; say it once, and return whether it was said now."""
+        if self._troubles.get(part) == text:
+            return False
+        self._troubles[part] = self._last_error = text
+        logger.warning("the %s has to wait: %s", part, text)
+        return True
 
     def _recover(self) -> None:
         recover(
@@ -213,26 +218,33 @@ class _Run:
     def _look_at_config(self) -> None:
         """Read watch.toml again when it changed, or when asked to (SIGHUP)."""
         is_asked = self._stop.take_reload()
-        if not is_asked and boot_secs() < self._due.get("config", 0.0):
+        if not is_asked and boot_secs() < self._next_look:
             return
-        self._due["config"] = boot_secs() + _CONFIG_SECS
+        self._next_look = boot_secs() + _CONFIG_SECS
         if not self._file.changed() and not is_asked:
             return
         config = self._file.reload()
-        if config is None:
+        if config is not None:
+            self._take(config)
+
+    def _take(self, config: WatchConfig) -> None:
+        try:
+            for folder in config.folders:
+                folder.output.mkdir(parents=True, exist_ok=True)
+            self._intake.reload(config)
+        except (OSError, AlreadyWatchedError) as error:
+            logger.warning("%s The configuration from before stays.", error)
             return
-        for folder in config.folders:
-            folder.output.mkdir(parents=True, exist_ok=True)
         self._config = config
         self._waker.every_secs = config.blocked_secs
-        self._intake.reload(config)
         self._open_folders()
         logger.info("the configuration was read again: watching %s.", _names(config))
 
     def _open_folders(self) -> None:
-        """Tell the workers of which watch folders jobs may start now."""
+        """Put on record of which watch folders no job may start now."""
         closed = self._closed()
-        self._pool.open({name for name, _ in self._places()} - closed if closed else None)
+        if closed != self._store.closed_folders():
+            self._store.close_folders(closed)
 
     def _closed(self) -> frozenset[str]:
         """Folders whose time it is not, and those that are away: nothing is begun whose source cannot be seen."""
@@ -249,14 +261,13 @@ class _Run:
     def _is_away(self, name: str) -> bool:
         return is_away(Path(name), self._store.folder_mark(name))
 
-    def _is_through(self) -> bool:
-        """With `is_once`: nothing is left that will come to an end by itself."""
-        if not self._config.is_once or self._trouble or not self._intake.is_quiet:
-            return False
+    def _look_for_end(self) -> None:
+        """With `is_once`: it is over when nothing is left that will come to an end by itself."""
         counts = self._store.counts()
         if any(counts[state] for state in (JobState.SETTLING, JobState.RUNNING, JobState.PUBLISHING)):
-            return False
-        return not (counts[JobState.QUEUED] and self._may_start()) and self._aftermath.is_idle
+            return
+        if self._intake.is_quiet and not (counts[JobState.QUEUED] and self._may_start()):
+            self._is_over = self._aftermath.is_idle
 
     def _may_start(self) -> bool:
         """Tell whether a queued job will be claimed at some time without anybody's help."""
@@ -282,7 +293,7 @@ class _Run:
             folders,
             workers=[vars(status) for status in self._pool.running()],
             counts=counts,
-            trouble=self._trouble,
+            trouble="; ".join(f"{part}: {text}" for part, text in self._troubles.items()),
             last_error=self._last_error,
         )
 
@@ -308,12 +319,13 @@ def _pool_settings(config: WatchConfig) -> PoolSettings:
     return PoolSettings(
         config.state_dir,
         config.workers,
-        config.devices or find_devices(),
+        tuple(config.devices or find_devices()),
         config.stall_secs,
         config.grace_secs,
         config.memory_bytes,
         config.backoff_secs,
         config.is_once,
+        {folder.name: folder.incomplete_secs for folder in config.folders},
     )
 
 

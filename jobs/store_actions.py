@@ -73,6 +73,14 @@ class Actions(Table):
         """Let no job be claimed, or let them be again; those that are running go on."""
         self._set("is_paused", str(int(is_paused)))
 
+    def close_folders(self, folders: Collection[str]) -> None:
+        """Let no job of these watch folders be claimed, and those of all others again: it is not their time."""
+        with self._writing():
+            self._connection.execute(
+                "INSERT OR REPLACE INTO settings (name, value) VALUES ('closed_folders', ?)",
+                (json.dumps(sorted(folders)),),
+            )
+
     def block(self, job_id: int, block: str, reason: str) -> Job:
         """Take a queued job out of the line until what it waits for is there.
 

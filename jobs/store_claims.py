@@ -6,6 +6,7 @@ was thought dead, or whose job was cancelled, can change nothing any more.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,10 @@ class Claims(Table):
             values += map(to_blob, folders)
         found = self._jobs(f"WHERE {where} ORDER BY priority DESC, id LIMIT 1", values)
         return found[0] if found else None
+
+    def _closed(self) -> list[str]:
+        rows = self._rows("SELECT value FROM settings WHERE name = 'closed_folders'")
+        return list(json.loads(rows[0]["value"])) if rows else []
 
     def _mine(self, job: Job) -> Job:
         found = self._jobs(f"WHERE {_FENCE} AND {_HELD}", _fence(job))

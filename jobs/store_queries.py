@@ -130,6 +130,11 @@ class Queries(Table):
         rows = self._rows("SELECT DISTINCT folder, output_folder FROM jobs")
         return frozenset((os.fsdecode(row["folder"]), to_path(row["output_folder"])) for row in rows)
 
+    def closed_folders(self) -> frozenset[str]:
+        """Return the watch folders of which no job may be claimed now."""
+        rows = self._rows("SELECT value FROM settings WHERE name = 'closed_folders'")
+        return frozenset(json.loads(rows[0]["value"])) if rows else frozenset()
+
     def folder_mark(self, folder: str) -> str | None:
         """Return what a watch folder's mark file was given to hold; None if it never had one."""
         return self._token(folder)
