@@ -57,6 +57,8 @@ class DaemonProcess:
         self.options = list(options)
         self.marker = f"{MARKER}={uuid.uuid4().hex}"
         self.environment = dict(environment or {})
+        self.prefix: list[str] = []
+        """A program that starts the daemon, like `prlimit --nofile=64`."""
         self.process: subprocess.Popen[bytes] | None = None
         for path in (self.inbox, self.out):
             path.mkdir(parents=True, exist_ok=True)
@@ -72,7 +74,7 @@ class DaemonProcess:
 
     def start(self, *more: str, **environment: str) -> None:
         """Start a daemon; `more` options and variables are for this one only."""
-        command = [*program(), "--log-level", "INFO", "watch", *self._watched]
+        command = [*self.prefix, *program(), "--log-level", "INFO", "watch", *self._watched]
         marker = dict([self.marker.split("=")])
         variables = os.environ | {"OMP_NUM_THREADS": "1"} | self.environment | marker | environment
         with self.log.open("ab") as log:
