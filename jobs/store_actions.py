@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,11 +77,7 @@ class Actions(Table):
 
     def close_folders(self, folders: Collection[str]) -> None:
         """Let no job of these watch folders be claimed, and those of all others again: it is not their time."""
-        with self._writing():
-            self._connection.execute(
-                "INSERT OR REPLACE INTO settings (name, value) VALUES ('closed_folders', ?)",
-                (json.dumps(sorted(folders)),),
-            )
+        self._set("closed_folders", json.dumps(sorted(folders)))
 
     def block(self, job_id: int, block: str, reason: str) -> Job:
         """Take a queued job out of the line until what it waits for is there.

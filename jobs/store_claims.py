@@ -147,8 +147,7 @@ class Claims(Table):
         return found[0] if found else None
 
     def _closed(self) -> list[str]:
-        rows = self._rows("SELECT value FROM settings WHERE name = 'closed_folders'")
-        return list(json.loads(rows[0]["value"])) if rows else []
+        return list(json.loads(self._setting("closed_folders") or "[]"))
 
     def _mine(self, job: Job) -> Job:
         found = self._jobs(f"WHERE {_FENCE} AND {_HELD}", _fence(job))

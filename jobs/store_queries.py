@@ -132,8 +132,7 @@ class Queries(Table):
 
     def closed_folders(self) -> frozenset[str]:
         """Return the watch folders of which no job may be claimed now."""
-        rows = self._rows("SELECT value FROM settings WHERE name = 'closed_folders'")
-        return frozenset(json.loads(rows[0]["value"])) if rows else frozenset()
+        return frozenset(json.loads(self._setting("closed_folders") or "[]"))
 
     def folder_mark(self, folder: str) -> str | None:
         """Return what a watch folder's mark file was given to hold; None if it never had one."""
