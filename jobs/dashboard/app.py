@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
 from ..errors import JobNotFoundError, JobsError, MoveError, StoreError
 from . import actions
@@ -27,10 +28,15 @@ from .settings import DashboardSettings
 logger = logging.getLogger(__name__)
 
 
-def build_app(settings: DashboardSettings) -> Starlette:
-    """Return the application for one state folder; nothing is read before the first request."""
+def build_app(settings: DashboardSettings, is_closing: Callable[[], bool] = lambda: False) -> ASGIApp:
+    """Return the application for one state folder; nothing is read before the first request.
+
+    Args:
+        settings: where the table lies, and who may do what.
+        is_closing: tells whether open connections shall end.
+    """
     reader = Reader(settings.state_dir)
-    desk = Desk(reader, settings)
+    desk = Desk(reader, settings, News(reader, is_closing))
     api, pages = Api(reader), desk.pages
     app = Starlette(
         routes=[
@@ -49,11 +55,9 @@ def build_app(settings: DashboardSettings) -> Starlette:
             Route("/api/health", api.health),
             Mount("/static", Static(directory=Path(__file__).parent / "static")),
         ],
-        middleware=[Middleware(Guard, settings=settings)],
         exception_handlers={JobsError: desk.trouble, HTTPException: desk.unknown},
     )
-    app.state.news = desk.news
-    return app
+    return Guard(app, settings)  # around everything: also an answer that nobody foresaw gets the headers
 
 
 class Static(StaticFiles):
@@ -69,17 +73,16 @@ class Static(StaticFiles):
 class Desk:
     """What answers besides pages and JSON."""
 
-    def __init__(self, reader: Reader, settings: DashboardSettings) -> None:
-        self._reader, self._settings = reader, settings
+    def __init__(self, reader: Reader, settings: DashboardSettings, news: News) -> None:
+        self._reader, self._settings, self._news = reader, settings, news
         self.pages = Pages(reader, settings)
-        self.news = News(reader)
 
     async def events(self, request: Request) -> Response:
         """Send news as they come."""
-        if self.news.is_full:
+        if self._news.is_full:
             return JSONResponse({"error": "too many pages are open."}, 503)
         headers = {"X-Accel-Buffering": "no"}
-        return StreamingResponse(self.news.listen(), media_type="text/event-stream", headers=headers)
+        return StreamingResponse(self._news.listen(), media_type="text/event-stream", headers=headers)
 
     async def thumb(self, request: Request) -> Response:
         """Send a thumbnail, by the job's number and nothing else."""

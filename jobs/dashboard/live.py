@@ -34,7 +34,7 @@ class News:
 
     def __init__(self, reader: Reader, is_closing: Callable[[], bool] = lambda: False) -> None:
         self._reader = reader
-        self.is_closing = is_closing
+        self._is_closing = is_closing
         self._listeners: set[asyncio.Queue[Event]] = set()
         self._loop: asyncio.Task[None] | None = None
 
@@ -51,13 +51,13 @@ class News:
             self._loop = asyncio.create_task(self._look())
         try:
             yield b"retry: 2000\n\n" + wire("hello", "{}")
-            while not self.is_closing():
+            while not self._is_closing():
                 for _ in range(round(ALIVE_SECS / LOOK_SECS)):
                     try:
                         yield wire(*await asyncio.wait_for(queue.get(), LOOK_SECS))
                         break
                     except TimeoutError:
-                        if self.is_closing():
+                        if self._is_closing():
                             return
                 else:
                     yield b": still here\n\n"
@@ -69,7 +69,7 @@ class News:
         mark: Any = None
         progress = ""
         looks = 0
-        while self._listeners and not self.is_closing():
+        while self._listeners and not self._is_closing():
             fresh_mark, fresh_progress = await run_in_threadpool(self._read)
             if looks % TABLE_EVERY_LOOKS == 0 and fresh_mark != mark:
                 if mark is not None:

@@ -23,6 +23,8 @@ from ..store import JobStore, open_store
 from . import words
 from .views import TILES, JobView, MoveView, ProgressView, view_job, view_move, view_progress
 
+THUMBS_FOLDER = "thumbnails"
+"""Below the state folder; a worker writes `ID-before.jpg` and `ID-after.jpg` there."""
 SIDES = ("before", "after")
 """The two thumbnails that a job can have."""
 PAGE_SIZE = 50
@@ -196,7 +198,7 @@ class Reader:
         verdict, is_running = self.verdict(), health.is_running(self.state_dir)
         is_paused = self._is_paused()
         tone, word = _verdict_word(verdict, is_running=is_running, is_paused=is_paused)
-        problems = [words.shown_text(problem) for problem in verdict.problems]
+        problems = [words.sentence(problem) for problem in verdict.problems]
         notices = [Notice("soft" if is_running else "bad", problem) for problem in problems]
         if is_paused:
             notices.append(Notice("calm", "Paused: nothing new is begun until somebody resumes."))
@@ -214,7 +216,7 @@ class Reader:
     def mark(self) -> tuple[Any, ...]:
         """Return something that changes when a page would show something else, numbers of progress aside."""
         verdict = self.verdict()
-        return (_stamp(self.state_dir / TABLE_NAME), _stamp(self.state_dir / "thumbs"), verdict.problems,
+        return (_stamp(self.state_dir / TABLE_NAME), _stamp(self.state_dir / THUMBS_FOLDER), verdict.problems,
                 verdict.facts.get("state"), verdict.facts.get("pid"))  # fmt: skip
 
     def _is_paused(self) -> bool:
@@ -222,7 +224,7 @@ class Reader:
             return store.is_paused()
 
     def _thumb_path(self, job_id: int, side: str) -> Path:
-        return self.state_dir / "thumbs" / f"{job_id}-{side}.jpg"
+        return self.state_dir / THUMBS_FOLDER / f"{job_id}-{side}.jpg"
 
     def _workers(self) -> list[WorkerStatus]:
         paths = sorted((self.state_dir / "workers").glob("*.json"))[:_MOST_WORKERS]

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from ..errors import DashboardError
 from .app import build_app
@@ -55,18 +56,16 @@ def serve(
     """
     listener = _listener(settings)
     with contextlib.closing(listener):
-        app = build_app(settings)
-        server = Server(_config(app))
-        app.state.news.is_closing = lambda: server.should_exit
+        server = Server(_config(build_app(settings, lambda: server.should_exit)))
         if parent is not None:
             threading.Thread(target=_end_with, args=(parent, server), name="parent", daemon=True).start()
         on_start(address(settings, listener.getsockname()[1]))
         asyncio.run(server.serve(sockets=[listener]))
 
 
-def _config(app: object) -> uvicorn.Config:
+def _config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        app,
         loop="asyncio",
         http="h11",
         ws="none",

@@ -47,12 +47,14 @@ class Action:
     label: str
     icon: str
     kind: str = "quiet"
+    is_small: bool = False
+    """In lists, its icon says enough."""
 
 
 RETRY = Action("retry", "Retry", "retry")
 TRY_NOW = Action("retry", "Try now", "retry")
-CANCEL = Action("cancel", "Cancel", "cancel", "quiet danger")
-HOLD = Action("hold", "Hold", "pause")
+CANCEL = Action("cancel", "Cancel", "cancel", "quiet danger", is_small=True)
+HOLD = Action("hold", "Hold", "pause", is_small=True)
 RELEASE = Action("release", "Release", "play")
 
 
@@ -61,8 +63,13 @@ class Figure:
     """One number of a report."""
 
     label: str
-    value: str
+    """What it is, where the number stands alone."""
+    number: str
+    """The number with its unit."""
+    text: str
+    """Both, in as few words as there are."""
     hint: str = ""
+    """More of it."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +143,7 @@ def view_job(job: Job, status: WorkerStatus | None = None, thumbs: Mapping[str, 
         kind=job.kind.value,
         name=words.shown_name(job.relative.name or job.source.name),
         where=_where(job),
-        reason=words.shown_text(job.reason),
+        reason=words.sentence(job.reason),
         note=_note(job),
         attempt=job.attempt,
         changed_at=job.changed_at,
@@ -144,7 +151,7 @@ def view_job(job: Job, status: WorkerStatus | None = None, thumbs: Mapping[str, 
         after=(thumbs or {}).get("after"),
         progress=view_progress(job, status) if is_running else None,
         figures=figures(report) if job.state is JobState.DONE else (),
-        warnings=tuple(words.shown_text(str(warning)) for warning in _list(report.get("warnings"))),
+        warnings=tuple(words.sentence(str(warning)) for warning in _list(report.get("warnings"))),
         actions=actions(job),
     )
 
@@ -177,7 +184,7 @@ def view_move(move: Move) -> MoveView:
     return MoveView(
         move.after.value,
         STATE_WORDS[move.after],
-        words.shown_text(move.reason),
+        words.sentence(move.reason),
         move.attempt,
         words.shown_name(move.owner or ""),
         move.at,
@@ -203,6 +210,7 @@ def figures(report: Mapping[str, Any]) -> tuple[Figure, ...]:
             _counted(report, "faces", "faces", "Faces pasted over all frames"),
             _counted(report, "tracks", "people", "Different faces over time", least=2),
             _speed(report),
+            _took(report),
             _steadiness(report),
         )
         if figure is not None
@@ -283,20 +291,31 @@ def _counted(report: Mapping[str, Any], name: str, noun: str, hint: str, least: 
     if number is None or number < least:
         return None
     singular = {"people": "person"}.get(noun, noun.removesuffix("s"))
-    return Figure(noun.capitalize(), f"{words.plural(int(number), singular, noun)}", hint)
+    text = words.plural(int(number), singular, noun)
+    return Figure(noun.capitalize(), words.count(int(number)), text, hint)
 
 
 def _speed(report: Mapping[str, Any]) -> Figure | None:
-    fps, secs = _number(report.get("fps")), _number(report.get("elapsed_secs"))
-    return Figure("Speed", words.rate(fps), f"Took {words.duration(secs)}") if fps else None
+    fps = _number(report.get("fps"))
+    return Figure("Speed", words.rate(fps), words.rate(fps), "Frames of the result per second of work") if fps else None
+
+
+def _took(report: Mapping[str, Any]) -> Figure | None:
+    secs = _number(report.get("elapsed_secs"))
+    return (
+        Figure("Time", words.duration(secs), f"in {words.duration(secs)}", "From probing to publishing")
+        if secs
+        else None
+    )
 
 
 def _steadiness(report: Mapping[str, Any]) -> Figure | None:
     jitter_in, jitter_out = (_number(report.get(f"jitter_{side}_percent")) for side in ("in", "out"))
     if not jitter_in or jitter_out is None or jitter_in <= jitter_out:
         return None
+    times = f"{jitter_in / max(jitter_out, jitter_in / 99):.1f}×"
     hint = f"Jitter of the faces: {jitter_in:.2f} % of the eye distance as detected, {jitter_out:.2f} % as placed"
-    return Figure("Steadier", f"{jitter_in / max(jitter_out, jitter_in / 99):.1f}× steadier", hint)
+    return Figure("Steadier", times, f"{times} steadier", hint)
 
 
 def _number(value: Any) -> float | None:

@@ -25,6 +25,14 @@ def shown_text(text: str) -> str:
     return "\n".join(shown_name(line) if line else "" for line in text.replace("\x00", "\\x00").splitlines())
 
 
+def sentence(text: str) -> str:
+    """Return a message as a sentence that stands alone."""
+    shown = shown_text(text).strip()
+    if not shown:
+        return ""
+    return shown[0].upper() + shown[1:] + ("" if shown[-1] in ".!?:" or "\n" in shown else ".")
+
+
 def duration(secs: float | None) -> str:
     """Return a span of time in its two largest units, like `1 h 05 min`; a dash for None."""
     if secs is None:
