@@ -154,14 +154,6 @@ class Worker:
             self._handler(job)(job, self._progress, publisher, is_young=self._is_young(job))
         if publisher.job.state is not JobState.DONE:
             raise RuntimeError(f"job {job.id} came back without a result.")
-        self._progress.start(job.source.name, "thumbnails", None)
-        self._draw(publisher.job)
-
-    def _draw(self, job: Job) -> None:
-        if self._settings.make_handler is None:
-            from .handlers import thumbnails
-
-            thumbnails(job, self._settings.state_dir / "thumbnails")
 
     def _handler(self, job: Job) -> JobHandler:
         """Return the handler for the job's choices: the last one if they are the same, for it holds the networks."""
@@ -179,7 +171,7 @@ class Worker:
             return self._settings.make_handler(choices)
         from .handlers import Handler
 
-        return Handler(choices, self._settings.state_dir / "thumbs")
+        return Handler(choices, self._settings.state_dir / "thumbnails")  # drawn while the source is surely there
 
     def _let_go(self, job: Job, error: Exception) -> None:
         decided = self._decide(job, error)
