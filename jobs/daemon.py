@@ -78,7 +78,8 @@ class Daemon:
             stop = stack.enter_context(stop_requests())
             store = stack.enter_context(open_store(state_dir / TABLE_NAME, check=True, rebuild=self._rebuild))
             owner = new_owner()
-            stack.enter_context(OwnerLocks(state_dir).hold(owner))
+            lock = stack.enter_context(OwnerLocks(state_dir).hold(owner))
+            stack.callback(lock.path.unlink, missing_ok=True)
             return _Run(self._config, store, stop, owner).run()
 
 

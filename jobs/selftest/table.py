@@ -36,7 +36,7 @@ def _counts(result: TrialResult) -> Table:
     for heading in ("must be 0", "count", "95 % upper bound"):
         table.add_column(heading, justify="left" if heading == "must be 0" else "right")
     for name in COUNTS:
-        bound = f"{3 / trials:.1%} of kills" if trials and not judged[name] else ""
+        bound = f"{3 / trials:.1%} of kills" if trials > 3 and not judged[name] else ""
         table.add_row(name.replace("_", " "), str(judged[name]), bound)
     return table
 

@@ -19,6 +19,8 @@ from .victims import Victim, by_kind, choose, kill, processes
 
 _OPEN = ("settling", "queued", "running", "publishing", "blocked")
 _DRAIN_SECS = 300.0
+_SHARE_AT_WORK = 0.85
+"""So many of the kills wait until a job is being worked on; the others strike whenever."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,8 @@ class Trial:
             self._feed()
             if self.settings.minutes is not None and self.chance.random() < 0.3:
                 self._meddle()
+            if self.chance.random() < _SHARE_AT_WORK:
+                self.daemon.wait_for(self._is_at_work, 10)
             time.sleep(self.chance.uniform(0.0, self.settings.longest_pause_secs))
             self._kill_one()
 
@@ -148,6 +152,9 @@ class Trial:
 
         # Now and then it is killed while it still starts.
         self.daemon.wait_for(is_ready, 60 if self.chance.random() < 0.8 else self.chance.uniform(0.5, 3))
+
+    def _is_at_work(self) -> bool:
+        return any(job["owner"] for job in self.daemon.jobs())
 
     def _feed(self) -> None:
         waiting = sum(1 for job in self.daemon.jobs() if job["state"] in _OPEN)
