@@ -11,7 +11,7 @@ import os
 import re
 import tomllib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,7 @@ from .option_kinds import Place
 from .options import BY_NAME
 from .toml_lines import KeyPath, locate
 
-MAX_FILE_BYTES = 1 << 20
-"""A larger file is no configuration."""
+_MAX_FILE_BYTES = 1 << 20
 
 _MOST_CHARACTERS = 600
 
@@ -46,12 +45,13 @@ class ConfigSource:
     """Absolute folder that relative paths start from."""
     content: Mapping[str, Any]
     """The parsed TOML."""
-    lines: Mapping[KeyPath, int] = field(default_factory=dict)
-    """Line of each key."""
+    text: str = ""
+    """The TOML itself, from which errors learn their line."""
 
     def error(self, place: KeyPath, sentence: str) -> WatchConfigError:
         """Return an error that names the file and the line of a key or table."""
-        line = self.lines.get(place) or self.lines.get(place[:-1])
+        lines = locate(self.text)
+        line = lines.get(place) or lines.get(place[:-1])
         return refusal(f"{self.name}{f', line {line}' if line else ''}: {sentence}")
 
     def checked(self, table: Mapping[str, Any], place: KeyPath, known: Collection[str]) -> dict[str, Any]:
@@ -75,31 +75,35 @@ class ConfigSource:
             if option is None:
                 return checked_choice(key, value, self.folder)
             clean = option.check(value)
+        except RecursionError as error:
+            raise self.error(place, f"`{key}` is nested too deeply.") from error
         except ValueError as error:
             sentence = str(error)
             raise self.error(place, f"`{key}` {sentence}{'' if sentence.endswith(('.', '?')) else '.'}") from error
         return absolute(clean, self.folder) if option.kind == "path" else clean
 
 
-def read_source(path: Path) -> ConfigSource:
+def read_source(path: Path, max_bytes: int = _MAX_FILE_BYTES) -> ConfigSource:
     """Read a TOML file.
 
     Raises:
-        WatchConfigError: it cannot be read, or is no TOML.
+        WatchConfigError: it cannot be read, is larger than `max_bytes`, or is no TOML.
     """
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-        if len(data) > MAX_FILE_BYTES:
-            raise refusal(f"{path.name}: larger than {MAX_FILE_BYTES} bytes, so it is no configuration.")
+            data = file.read(max_bytes + 1)
+        if len(data) > max_bytes:
+            raise refusal(f"{path.name}: larger than {max_bytes} bytes, so it is no configuration.")
         text = data.decode()
-        return ConfigSource(path.name, Path(os.path.abspath(path)).parent, tomllib.loads(text), locate(text))
+        return ConfigSource(path.name, Path(os.path.abspath(path)).parent, tomllib.loads(text), text)
     except OSError as error:
         raise refusal(f'{path.name}: "{path}" cannot be read: {error.strerror}.') from error
     except UnicodeDecodeError as error:
         raise refusal(f"{path.name}, line {error.object[: error.start].count(10) + 1}: no UTF-8.") from error
     except tomllib.TOMLDecodeError as error:
         raise refusal(_syntax_error(path.name, str(error))) from error
+    except RecursionError as error:
+        raise refusal(f"{path.name}: its values are nested too deeply.") from error
 
 
 def refusal(sentence: str) -> WatchConfigError:

@@ -20,7 +20,12 @@ codec = "auto"
 [[folder]]
 path = "b"
 [table.deep]
-"key with dots. and spaces" = { a = 1 }
+"key with dots. and spaces" = { a = "]" } # [[folder]]
+bare = [ { x = 1 }, # "
+  { y = 2 } ]
+more = \"\"\"a\"\" \\\"\"\"b
+last = 1\"\"\"\"\"
+last = "\\"[" # '
 """
 
 
@@ -37,6 +42,9 @@ def test_every_key_and_table_is_found_where_it_begins() -> None:
         ("folder", 1, "path"): 15,
         ("table",): 16,
         ("table", "key with dots. and spaces"): 17,
+        ("table", "bare"): 18,
+        ("table", "more"): 20,
+        ("table", "last"): 22,
     }
 
 

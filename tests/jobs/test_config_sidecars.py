@@ -1,6 +1,7 @@
 """What single sources get: by a style's folder, and by a sidecar beside them."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -93,12 +94,32 @@ def test_a_pipe_or_a_link_for_a_sidecar_is_refused_and_not_waited_for(folder: Fo
 
 
 def test_what_a_sidecar_says_makes_no_second_line_in_a_log(folder: FolderConfig, tmp_path: Path) -> None:
-    path = sidecar(tmp_path, 'style = "x\\nERROR all is lost\\u202e' + "y" * 100_000 + '"')
+    path = sidecar(tmp_path, 'style = "x\\nERROR all is lost\\u202e' + "y" * 5_000 + '"')
     with pytest.raises(WatchConfigError) as caught:
         treatment_for(folder, Path("clip.mp4"), path)
     assert "\n" not in str(caught.value)
     assert "\u202e" not in str(caught.value)
     assert len(str(caught.value)) < 700
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "crf = " + "[" * 8_000,
+        "crf" + ".a" * 2_000 + " = 1",
+        "crf = [" + "\n1," * 2_000 + "]",
+        "\n".join(f"a{i} = 1" for i in range(900)),
+        'crf = """' + "\n" * 8_000 + '"""',
+        "crf = 1\n" * 9_000,
+    ],
+)
+def test_a_sidecar_that_was_made_to_be_hard_to_read_is_refused_at_once(
+    folder: FolderConfig, tmp_path: Path, text: str
+) -> None:
+    began = time.monotonic()
+    with pytest.raises(WatchConfigError, match=r"clip\.mp4\.toml"):
+        treatment_for(folder, Path("clip.mp4"), sidecar(tmp_path, text))
+    assert time.monotonic() - began < 5
 
 
 def test_a_sidecar_has_the_whole_name_of_its_source() -> None:
