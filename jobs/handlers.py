@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +30,11 @@ from pipeline.failures import sort_failure
 from pipeline.inputs import PICTURE_SUFFIXES, VIDEO_SUFFIXES, Item, name_of
 from pipeline.settings import convert_options
 
-from .errors import Draining, JobsError, LostClaimError, OutputTakenError
+from .beneath import opened_folder, opened_way
+from .candidates import pictures
+from .errors import Draining, JobsError, LostClaimError, OddSourceError, OutputTakenError
 from .job import Job, JobKind
+from .tree import TreeReader
 
 if TYPE_CHECKING:
     from pipeline.progress import Progress
@@ -79,7 +83,7 @@ def sort_error(error: BaseException) -> Verdict:
         return Verdict("drain", reason=reason)
     if isinstance(error, LostClaimError):
         return Verdict("lost", reason=reason)
-    if isinstance(error, OutputTakenError):
+    if isinstance(error, OutputTakenError | OddSourceError):
         return Verdict("fail", reason=reason)
     found = sort_failure(error)
     if found.is_unforeseen and not isinstance(error, JobsError) and reason != name:
@@ -156,11 +160,20 @@ def _convert(job: Job, item: Item, studio: Studio, progress: Progress, publisher
     if job.kind == JobKind.FOLDER:
         from pipeline.picture_folder import convert_folder
 
-        convert_folder(item, studio, progress, publisher, strict=is_young)
+        names = partial(_picture_names, job)
+        convert_folder(item, studio, progress, publisher, names=names, strict=is_young)
     else:
         from pipeline.convert import convert_item
 
         convert_item(item, studio, progress, publisher)
+
+
+def _picture_names(job: Job) -> list[str]:
+    """Return the pictures of a folder that counted for its fingerprint, in that order."""
+    relative = job.source.relative_to(job.folder).as_posix()
+    with opened_folder(job.folder) as root, opened_way(root, relative) as folder:
+        reading = TreeReader(lambda name: kind_of(Path(name))).read(folder)
+    return [picture.relative for picture in pictures(reading.tree)]
 
 
 class _JobPublisher:
@@ -198,7 +211,7 @@ def _item_of(job: Job) -> Item:
         stem=output.name if is_folder else output.stem,
         work=job.work_folder,
         is_picture=job.kind == JobKind.PICTURE,
-        sha256=None if is_folder else job.fingerprint,
+        sha256=job.fingerprint,
     )
 
 
@@ -212,7 +225,7 @@ def _told_of_source(job: Job) -> Iterator[None]:
     """
     try:
         yield
-    except InputError as error:
+    except (InputError, FileNotFoundError) as error:
         if not os.path.lexists(job.source):
             raise SourceChangedError(f'"{job.source}" is gone.') from error
         if isinstance(error, UnsupportedInputError) and _begins_with_zeros(job.source):

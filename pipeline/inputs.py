@@ -88,9 +88,13 @@ def collect(inputs: Sequence[str], output: Path) -> Inputs:
         else:
             pairs.append((path, output / path.name))
     pairs = list(dict.fromkeys(pairs))  # a file that is named twice is converted once
+    return Inputs(items_of(pairs, output), tuple(errors))
+
+
+def items_of(pairs: Sequence[tuple[Path, Path]], root: Path) -> tuple[Item, ...]:
+    """Make conversions of pairs of a source and a target below the output folder `root`, all paths absolute."""
     taken = Counter(target.with_suffix("") for _, target in pairs)
-    items = tuple(_item(source, target, output, by_stem=taken[target.with_suffix("")] == 1) for source, target in pairs)
-    return Inputs(items, tuple(errors))
+    return tuple(_item(source, target, root, by_stem=taken[target.with_suffix("")] == 1) for source, target in pairs)
 
 
 def check_clashes(items: Sequence[Item]) -> dict[Item, OutputExistsError]:

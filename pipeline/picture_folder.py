@@ -8,28 +8,37 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
 from .convert import convert_item
 from .errors import InputError, SourceChangedError, UnreadableInputError
-from .inputs import Item, collect
+from .inputs import Item, collect, items_of
 from .progress import Progress
-from .publish import make_output_folder, sync
+from .publish import STATE_FOLDER, make_output_folder, sync
 from .publisher import FilePublisher, Publisher
 from .report import Report
 from .source import hash_source
 from .studio import Studio
 from .work import work_folder
 
+Names = Callable[[], Sequence[str]]
+"""Tells which pictures there are now."""
+
 _MAX_TOLD = 20
 """So many pictures that failed are named in the report."""
 
 
 def convert_folder(
-    item: Item, studio: Studio, progress: Progress, publisher: Publisher, *, strict: bool = False
+    item: Item,
+    studio: Studio,
+    progress: Progress,
+    publisher: Publisher,
+    *,
+    names: Names | None = None,
+    strict: bool = False,
 ) -> Report:
     """Convert all pictures of a folder and publish them together.
 
@@ -40,6 +49,8 @@ def convert_folder(
         studio: styles and choices.
         progress: is told about every picture.
         publisher: gets the finished folder.
+        names: tells the names of the pictures, relative to the folder and in order; None takes all that `convert`
+            would find.
         strict: an unreadable picture is an error for all: the folder may still be growing.
 
     Returns:
@@ -50,20 +61,26 @@ def convert_folder(
         SourceChangedError: a picture came, went or was changed meanwhile.
     """
     publisher.check(item.output)
-    return _Folder(item, studio, progress, publisher, strict=strict).run()
+    names = names or (lambda: picture_names(item.source))
+    return _Folder(item, studio, progress, publisher, names, strict=strict).run()
 
 
 class _Folder:
     """A folder on its way."""
 
-    def __init__(self, item: Item, studio: Studio, progress: Progress, publisher: Publisher, *, strict: bool) -> None:
+    def __init__(
+        self, item: Item, studio: Studio, progress: Progress, publisher: Publisher, names: Names, *, strict: bool
+    ) -> None:
         self.item, self.studio, self.progress, self.publisher = item, studio, progress, publisher
         self.strict = strict
         self.started = perf_counter()
-        self.names = _picture_names(item.source)
+        self.names_now = names
+        self.names = names()
         if not self.names:
             raise InputError(f'"{item.source}" holds no picture.')
-        self.report = studio.new_report(item.source, self._hash())
+        self.report = studio.new_report(item.source, self._hash(self.names))
+        if item.sha256 not in (None, self.report.input_sha256):
+            raise SourceChangedError(f'the pictures in "{item.source}" were changed after they had been accepted.')
         self.failures: list[tuple[str, InputError]] = []
 
     def run(self) -> Report:
@@ -85,8 +102,8 @@ class _Folder:
         return self.report
 
     def _items(self, staging: Path, folder: Path) -> Sequence[Item]:
-        found = collect([str(self.item.source)], staging).items
-        return [replace(each, work=folder / "pictures") for each in found if _is_wanted(each)]
+        items = items_of([(self.item.source / name, staging / name) for name in self.names], staging)
+        return [replace(each, work=folder / "pictures") for each in items]
 
     def _convert(self, each: Item, staging: Path) -> None:
         """One picture, unless an earlier run has finished it."""
@@ -131,28 +148,24 @@ class _Folder:
         self.report.warnings[:0] = told
 
     def _check_source(self) -> None:
-        if self.publisher.rehash and self._hash() != self.report.input_sha256:
+        if self.publisher.rehash and self._hash(self.names_now()) != self.report.input_sha256:
             raise SourceChangedError(
                 f'the pictures in "{self.item.source}" were changed while they were converted; nothing was published.'
             )
 
-    def _hash(self) -> str:
-        """SHA-256 over names and contents of all pictures."""
+    def _hash(self, names: Sequence[str]) -> str:
+        """SHA-256 over names and contents of pictures."""
         digest = hashlib.sha256()
-        for name in _picture_names(self.item.source):
+        for name in names:
             digest.update(os.fsencode(name) + b"\0")
             digest.update(hash_source(self.item.source / name, self.progress).encode())
         return digest.hexdigest()
 
 
-def _picture_names(folder: Path) -> list[str]:
-    """Names of all pictures below a folder, relative to it, as `convert` would find them."""
-    items = collect([str(folder)], folder / "nowhere").items
-    return [str(each.source.relative_to(folder)) for each in items if _is_wanted(each)]
-
-
-def _is_wanted(item: Item) -> bool:
-    return item.is_picture and not item.source.is_symlink()  # a link may lead anywhere
+def picture_names(folder: Path) -> list[str]:
+    """Return the names of all pictures below a folder, relative to it, sorted; links are left out."""
+    found = collect([str(folder)], folder / STATE_FOLDER).items
+    return [str(f.source.relative_to(folder)) for f in found if f.is_picture and not f.source.is_symlink()]
 
 
 class _StagingPublisher(FilePublisher):

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from jobs.errors import Draining, LostClaimError, OutputTakenError, StoreError
+from jobs.errors import Draining, LostClaimError, OddSourceError, OutputTakenError, StoreError
+from jobs.fingerprints import fingerprint
 from jobs.handlers import Handler, Verdict, check_choices, kind_of, sort_error, thumbnails
 from jobs.job import Job, JobKind, JobState, Treatment
 from pipeline.errors import (
@@ -126,6 +127,23 @@ def test_a_picture_and_a_folder_of_pictures_are_converted(inbox: Path) -> None:
     assert (folder.output_folder / "photos" / "two.png").exists()
 
 
+def test_a_folder_is_held_to_its_fingerprint_and_to_the_pictures_that_count_for_it(inbox: Path) -> None:
+    photos = inbox / "style" / "photos"
+    for name in ("b.png", "a/c.png", "a.png", "@eaDir/thumb.png", ".hidden.png"):
+        (photos / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (96, 64), (250, len(name), 0)).save(photos / name)
+    job = replace(job_of(photos, JobKind.FOLDER), folder=str(inbox), relative=Path("photos"))
+    found = fingerprint(inbox, "style/photos", JobKind.FOLDER, lambda name: kind_of(Path(name)))
+    assert found is not None
+    job = replace(job, output_folder=inbox.parent / "results", fingerprint=found.sha256)
+    job.output_folder.mkdir()
+    assert run(job).reports[0].input_sha256 == found.sha256
+    made = job.output_folder / "photos"
+    assert sorted(str(p.relative_to(made)) for p in made.rglob("*.png")) == ["a.png", "a/c.png", "b.png"]
+    with pytest.raises(SourceChangedError, match="after they had been accepted"):
+        run(replace(job, relative=Path("again"), fingerprint="0" * 64))
+
+
 @pytest.mark.parametrize("error", [Draining("stop"), LostClaimError("gone")])
 def test_what_the_workers_progress_raises_comes_through_and_finished_chunks_stay(clip: Path, error: Exception) -> None:
     class StopAtTheFirstChunk(SilentProgress):
@@ -232,6 +250,7 @@ def test_thumbnails_that_cannot_be_made_harm_nothing(clip: Path, tmp_path: Path)
         (Draining("stop"), Verdict("drain", reason="stop")),
         (LostClaimError("gone"), Verdict("lost", reason="gone")),
         (OutputTakenError("taken"), Verdict("fail", reason="taken")),
+        (OddSourceError("link"), Verdict("fail", reason="link")),
         (StoreError("full"), Verdict("retry", reason="full")),
         (SourceChangedError("new"), Verdict("changed", reason="new")),
         (UnreadableInputError("cut"), Verdict("wait", reason="cut")),
