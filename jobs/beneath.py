@@ -1,7 +1,7 @@
 """Open what lies below a folder without ever leaving it, and without waiting.
 
-A folder on the way that is, or is swapped for, a symbolic link is refused, and so is everything that is no regular file.
-The way is gone step by step from an open folder, so that no other program can bend it in between.
+A folder on the way that is, or is swapped for, a symbolic link is refused, and so is all that is no regular file. The
+way is gone step by step from an open folder, so that no other program can bend it in between.
 """
 
 from __future__ import annotations
@@ -67,21 +67,30 @@ def opened_file(root: int, relative: str) -> Iterator[int]:
     """
     way, _, name = relative.rpartition("/")
     with opened_way(root, way) as folder:
-        _check_regular(os.stat(name, dir_fd=folder, follow_symlinks=False), relative)  # a device is not even opened
+        check_regular(os.stat(name, dir_fd=folder, follow_symlinks=False), relative)  # a device is not even opened
         handle = os.open(name, _FILE, dir_fd=folder)
         try:
-            _check_regular(os.fstat(handle), relative)
+            check_regular(os.fstat(handle), relative)
             yield handle
         finally:
             os.close(handle)
+
+
+def check_regular(status: os.stat_result, relative: str) -> None:
+    """Refuse what is no regular file.
+
+    Args:
+        status: of the thing itself, links not followed.
+        relative: its path, for the message.
+
+    Raises:
+        OddSourceError: it is something else.
+    """
+    if not stat.S_ISREG(status.st_mode):
+        raise OddSourceError(f'"{shown(relative)}" is no regular file; links, pipes and devices are not read')
 
 
 def _step(folder: int, name: str) -> int:
     if name == ".." or stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
         raise OddSourceError(f'"{shown(name)}" on the way to a source leads elsewhere; such sources are not read')
     return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
-
-
-def _check_regular(status: os.stat_result, relative: str) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise OddSourceError(f'"{shown(relative)}" is no regular file; links, pipes and devices are not read')

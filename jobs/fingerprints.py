@@ -10,17 +10,19 @@ import os
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from .beneath import opened_file, opened_folder, opened_way
 from .candidates import of_folder, pictures
 from .errors import OddSourceError
-from .job import JobKind, Stamp
+from .job import Job, JobKind, Stamp
 from .tree import KindOf, TreeReader
 
 _BLOCK_BYTES = 1 << 22
 _MOST_WAITING = 64
+_LOOK_SECS = 0.2
 _NUM_THREADS = 2  # a long video does not keep small files waiting
 
 
@@ -107,16 +109,22 @@ class Hasher:
 
     def __init__(self, kind_of: KindOf) -> None:
         self._kind_of = kind_of
-        self._orders: queue.Queue[tuple[int, Path, str, JobKind] | None] = queue.Queue(_MOST_WAITING)
+        self._orders: queue.Queue[tuple[Job, Path, str]] = queue.Queue(_MOST_WAITING)
         self._results: queue.SimpleQueue[Hashed] = queue.SimpleQueue()
         self._is_stopped = threading.Event()
         self._threads: list[threading.Thread] = []
 
-    def submit(self, job_id: int, folder: Path, relative: str, kind: JobKind) -> bool:
-        """Have a source read; False if so many are waiting already that it should be asked later."""
+    def submit(self, job: Job, folder: Path, relative: str) -> bool:
+        """Have a job's source read; False if so many are waiting already that it should be asked later.
+
+        Args:
+            job: the job.
+            folder: its watch folder.
+            relative: path of the source below that.
+        """
         self._start()
         try:
-            self._orders.put_nowait((job_id, folder, relative, kind))
+            self._orders.put_nowait((job, folder, relative))
         except queue.Full:
             return False
         return True
@@ -124,42 +132,35 @@ class Hasher:
     def results(self) -> list[Hashed]:
         """Return what has come out since the last call."""
         found = []
-        while True:
-            try:
-                found.append(self._results.get_nowait())
-            except queue.Empty:
-                return found
+        while not self._results.empty():
+            found.append(self._results.get())
+        return found
 
     def stop(self) -> None:
         """Give up what is being read, and end."""
         self._is_stopped.set()
-        while True:
-            try:
-                self._orders.get_nowait()
-            except queue.Empty:
-                break
-        for _ in self._threads:
-            self._orders.put(None)
         for thread in self._threads:
             thread.join()
         self._threads.clear()
 
     def _start(self) -> None:
-        while len(self._threads) < _NUM_THREADS:
+        while len(self._threads) < _NUM_THREADS and not self._is_stopped.is_set():
             name = f"fingerprints-{len(self._threads)}"
             self._threads.append(threading.Thread(target=self._work, name=name, daemon=True))
             self._threads[-1].start()
 
     def _work(self) -> None:
-        while (order := self._orders.get()) is not None:
-            job_id, folder, relative, kind = order
-            try:
-                found = fingerprint(folder, relative, kind, self._kind_of, self._check_stopped)
-                self._results.put(Hashed(job_id, found))
-            except (OSError, OddSourceError) as error:
-                self._results.put(Hashed(job_id, None, error))
-            except _Stopped:
-                return
+        with suppress(_Stopped):
+            while True:
+                self._check_stopped()
+                with suppress(queue.Empty):
+                    self._results.put(self._hashed(*self._orders.get(timeout=_LOOK_SECS)))
+
+    def _hashed(self, job: Job, folder: Path, relative: str) -> Hashed:
+        try:
+            return Hashed(job.id, fingerprint(folder, relative, job.kind, self._kind_of, self._check_stopped))
+        except (OSError, OddSourceError) as error:
+            return Hashed(job.id, None, error=error)
 
     def _check_stopped(self) -> None:
         if self._is_stopped.is_set():

@@ -44,14 +44,17 @@ class Settling:
     """Nor is it complete before this (clocks.boot_secs)."""
     is_hashed: bool = False
     """It is with the fingerprints now."""
+    refusal: str = ""
+    """What is wrong with its sidecar: the job fails with that as soon as it stands still."""
     told: str = ""
     """What the log said last of why it waits."""
 
     @classmethod
-    def begin(cls, job: Job, candidate: Candidate, settle_secs: float) -> Settling:
+    def begin(cls, job: Job, candidate: Candidate, settle_secs: float, refusal: str = "") -> Settling:
         """Start waiting for a source that was just seen, or that a worker sent back as unfinished."""
         wait_secs = min(settle_secs * 2.0 ** min(job.attempt, 20), max(LONGEST_SETTLE_SECS, settle_secs))
-        return cls(job, candidate, settle_secs, time.monotonic(), wait_secs, job.ready_boot_secs)
+        now_secs = time.monotonic()
+        return cls(job, candidate, settle_secs, now_secs, wait_secs, job.ready_boot_secs, refusal=refusal)
 
     @property
     def is_due(self) -> bool:
@@ -61,7 +64,7 @@ class Settling:
 
     def see(self, candidate: Candidate) -> bool:
         """Note how the source looks now; return whether it stood still since the last look."""
-        if candidate.activity == self.candidate.activity and candidate.sidecar == self.candidate.sidecar:
+        if candidate.activity == self.candidate.activity:
             return True
         self.candidate = candidate
         self.restart()
@@ -80,7 +83,7 @@ class Settling:
 def has_writer(handle: int) -> bool:
     """Tell whether any program of this machine has a file open for writing.
 
-    A read lease is asked for, which the kernel does not give as long as there is a writer, and given back at once. Where
+    A read lease is asked for, which the kernel does not give while there is a writer, and given back at once. Where
     that cannot be asked (no Linux, a file system without leases, the file of another user), the answer is no.
 
     Args:
