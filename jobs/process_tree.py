@@ -57,7 +57,12 @@ def kill_marked(owner: str) -> int:
 
 def anonymous_bytes(pid: int) -> int:
     """Return the memory that a process and all below it hold for themselves: resident, and no file's."""
-    return sum(_anonymous_bytes(each) for each in (pid, *descendants(pid)))
+    return sum(_status_bytes(each, "RssAnon:") for each in (pid, *descendants(pid)))
+
+
+def data_bytes() -> int:
+    """Return the memory that this process has reserved for itself, used or not."""
+    return _status_bytes(os.getpid(), "VmData:")
 
 
 def _pids() -> Iterator[int]:
@@ -78,10 +83,10 @@ def _environment(pid: int) -> list[bytes]:
     return []
 
 
-def _anonymous_bytes(pid: int) -> int:
+def _status_bytes(pid: int, name: str) -> int:
     with suppress(OSError, ValueError, IndexError):
         for line in (_PROC / str(pid) / "status").read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith("RssAnon:"):
+            if line.startswith(name):
                 return int(line.split()[1]) << 10
     return 0
 

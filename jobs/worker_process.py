@@ -10,7 +10,7 @@ from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 
 from .locks import OwnerLocks
-from .process_tree import OWNER_VARIABLE, die_with_parent
+from .process_tree import OWNER_VARIABLE, data_bytes, die_with_parent
 from .worker import Worker, WorkerSettings
 
 
@@ -73,12 +73,16 @@ def _end_with(sentinel: int) -> None:
 
 
 def _limit(settings: WorkerSettings) -> None:
-    """Limit memory (not beside CUDA, which reserves far more than it uses) and threads."""
+    """Limit memory (not beside CUDA, which reserves far more than it uses) and threads.
+
+    The limit counts what is reserved; libraries reserve much that they never touch, so that comes on top. What is held
+    in truth is watched by the pool.
+    """
     if settings.memory_bytes is not None and not settings.device.startswith("cuda"):
         import resource
 
         _, most = resource.getrlimit(resource.RLIMIT_DATA)
-        resource.setrlimit(resource.RLIMIT_DATA, (settings.memory_bytes, most))
+        resource.setrlimit(resource.RLIMIT_DATA, (data_bytes() + settings.memory_bytes, most))
     if settings.num_threads is not None and settings.make_handler is None:
         import cv2
         import torch

@@ -123,6 +123,10 @@ class ObedientHandler:
             progress.advance()
             progress.checkpoint()
 
+    def burst(self, job: Job, progress: ProgressFile) -> None:
+        """Ask for much memory at once."""
+        bytearray(8 << 30)
+
     def swell(self, job: Job, progress: ProgressFile) -> None:
         """Take ever more memory."""
         import time
