@@ -267,8 +267,6 @@ def _note(job: Job) -> str:
     left_secs = job.ready_boot_secs - boot_secs()
     if job.state in (JobState.QUEUED, JobState.SETTLING) and left_secs > 0:
         return f"not before {words.clock(wall_secs() + left_secs)}"
-    if job.state is JobState.BLOCKED and job.block:
-        return words.shown_name(f"waits for {job.block}")
     return f"priority {job.priority}" if job.priority and job.state is JobState.QUEUED else ""
 
 

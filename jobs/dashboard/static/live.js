@@ -128,6 +128,12 @@
     const slider = Object.assign(document.createElement("input"), { type: "range", min: 0, max: 100, value: 50 });
     slider.setAttribute("aria-label", "Where before and after meet");
     slider.addEventListener("input", () => box.style.setProperty("--cut", slider.value + "%"));
+    const picture = box.querySelector("img");
+    const fit = () => {
+      if (picture.naturalHeight) box.style.setProperty("--ratio", picture.naturalWidth / picture.naturalHeight);
+    };
+    picture.addEventListener("load", fit);
+    fit();
     box.append(slider);
     box.classList.add("slide");
   }
