@@ -48,11 +48,15 @@ class Daemon:
     Args:
         config: what is watched, and how.
         rebuild: go on with a new table where the old one is damaged.
+        make_pool: makes the workers; tests have others.
     """
 
-    def __init__(self, config: WatchConfig, *, rebuild: bool = False) -> None:
+    def __init__(
+        self, config: WatchConfig, *, rebuild: bool = False, make_pool: Callable[[PoolSettings], Pool] = Pool
+    ) -> None:
         self._config = config
         self._rebuild = rebuild
+        self._make_pool = make_pool
 
     def run(self) -> int:
         """Watch and work.
@@ -80,13 +84,14 @@ class Daemon:
             owner = new_owner()
             lock = stack.enter_context(OwnerLocks(state_dir).hold(owner))
             stack.callback(lock.path.unlink, missing_ok=True)
-            return _Run(self._config, store, stop, owner).run()
+            pool = self._make_pool(_pool_settings(self._config))
+            return _Run(self._config, store, pool, stop, owner).run()
 
 
 class _Run:
     """One run of a daemon, from the open table to the exit code."""
 
-    def __init__(self, config: WatchConfig, store: JobStore, stop: StopRequests, owner: str) -> None:
+    def __init__(self, config: WatchConfig, store: JobStore, pool: Pool, stop: StopRequests, owner: str) -> None:
         self._config = config
         self._store = store
         self._stop = stop
@@ -94,7 +99,7 @@ class _Run:
         self._file = ConfigFile(config)
         self._locks = OwnerLocks(config.state_dir)
         self._intake = Intake(store, config)
-        self._pool = Pool(_pool_settings(config))
+        self._pool = pool
         self._aftermath = Aftermath(store, self._is_away)
         self._waker = Waker(store, config.blocked_secs, self._is_away)
         self._journal = Journal(store, config.state_dir)

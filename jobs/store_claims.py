@@ -143,6 +143,9 @@ class Claims(Table):
         if folders is not None:
             where += f" AND folder IN ({marks(folders)})"
             values += map(to_blob, folders)
+        if closed := self._closed():
+            where += f" AND folder NOT IN ({marks(closed)})"
+            values += map(to_blob, closed)
         found = self._jobs(f"WHERE {where} ORDER BY priority DESC, id LIMIT 1", values)
         return found[0] if found else None
 
