@@ -17,7 +17,6 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from .cli_dashboard import start_dashboard
 from .config import WatchConfig
 from .config_files import config_from_options, load_config
 from .config_values import UNUSED_CHOICES
@@ -25,6 +24,7 @@ from .errors import WatchFolderError
 from .find_table import TABLE_NAME
 from .handlers import convert_options, default_choices
 from .options import RUNNING, SOURCES
+from .status_page import status_page
 from .watch_options import WatchCommand, given_values, headed_option, watch_options
 
 _WORDS = {
@@ -109,7 +109,8 @@ def watch(
     as_json = bool(context.find_root().obj.json)
     if dry_run:
         return _show(config, as_json=as_json)
-    with _told_on_terminal(context), _status_page(config):
+    page = status_page(config.state_dir, config.dashboard, allow_actions=config.dashboard_actions)
+    with _told_on_terminal(context), page:
         code = _run(config, rebuild=rebuild)
     if as_json:
         click.echo(json.dumps({"exit_code": code, "counts": _counts(config)}))
@@ -162,24 +163,6 @@ def _told_on_terminal(context: click.Context) -> Iterator[None]:
         yield
     finally:
         logger.setLevel(before)
-
-
-@contextmanager
-def _status_page(config: WatchConfig) -> Iterator[None]:
-    """Serve the status page, where one is wanted, as long as the block lasts.
-
-    Raises:
-        DashboardError: the address is none.
-    """
-    if config.dashboard is None:
-        yield
-        return
-    page = start_dashboard(config.state_dir, config.dashboard, allow_actions=config.dashboard_actions)
-    try:
-        yield
-    finally:
-        page.terminate()
-        page.wait()
 
 
 def _counts(config: WatchConfig) -> dict[str, int]:

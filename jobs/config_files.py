@@ -27,7 +27,7 @@ COMMAND_LINE = "the command line"
 """What errors call values that come from no file."""
 
 _FIXED = (
-    *("state_dir", "workers", "devices", "memory_bytes", "stall_secs", "grace_secs", "backoff_secs", "poll"),
+    *("workers", "devices", "memory_bytes", "stall_secs", "grace_secs", "backoff_secs", "poll"),
     *("dashboard", "dashboard_actions"),
 )
 """Fields of WatchConfig that a running daemon keeps."""
@@ -172,12 +172,22 @@ class ConfigFile:
         except WatchConfigError as error:
             logger.warning("%s The configuration from before stays.", error)
             return None
-        for name in _FIXED:
-            if getattr(config, name) != getattr(self._config, name):
-                logger.warning("%s: the new `%s` counts after a restart.", self._path.name, name)
-        kept = {name: getattr(self._config, name) for name in (*_FIXED, "is_once")}
+        self._tell_fixed(config)
+        kept = {name: getattr(self._config, name) for name in (*_FIXED, "state_dir", "is_once")}
         self._config = replace(config, **kept)
         return self._config
+
+    def _tell_fixed(self, config: WatchConfig) -> None:
+        """Say what a new configuration changes for the next start only."""
+        old, name = self._config, self._path.name if self._path else COMMAND_LINE
+        for field in _FIXED:
+            if getattr(config, field) != getattr(old, field):
+                logger.warning("%s: the new `%s` counts after a restart.", name, field)
+        if config.state_dir != old.state_dir:
+            logger.warning(
+                '%s: the job table stays in "%s" now, but would be in "%s" after a restart; write state_dir = "%s" '
+                "at the top to keep it.", name, old.state_dir, config.state_dir, old.state_dir,
+            )  # fmt: skip
 
     def _stamp(self) -> tuple[int, ...] | None:
         if self._path is None:
