@@ -59,6 +59,8 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 _HEAD_BYTES = 1 << 16
+_PIXELS_OF_A_MINUTE = 1920 * 1080 * 60
+"""Pixels times seconds: the unit in which people set a quota."""
 
 
 @dataclass(frozen=True)
@@ -270,8 +272,8 @@ def _check_quota(job: Job) -> None:
     pixel_secs = info.video.width * info.video.height * float(info.duration_secs or 0)
     if pixel_secs > most:
         raise QuotaError(
-            f'"{job.source}" has {pixel_secs:.3g} pixels x seconds, and max_pixel_secs allows {most:.3g}; '
-            "raise that, or cut the video."
+            f'"{job.source}" has as many pixels as {pixel_secs / _PIXELS_OF_A_MINUTE:.3g} minutes at 1920x1080, and '
+            f"max_minutes_at_1080p allows {most / _PIXELS_OF_A_MINUTE:.3g}; raise that, or cut the video."
         )
 
 

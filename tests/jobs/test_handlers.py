@@ -220,7 +220,7 @@ def test_a_video_above_the_quota_is_refused_before_any_work(clip: Path) -> None:
     size = 96 * 64 * 0.8
     assert run(job_of(clip, max_pixel_secs=size * 1.1)).published
     publisher = Renamer()
-    with pytest.raises(QuotaError, match="max_pixel_secs"):
+    with pytest.raises(QuotaError, match="max_minutes_at_1080p"):
         run(job_of(clip, max_pixel_secs=size * 0.9), publisher)
     assert not publisher.checked
 
