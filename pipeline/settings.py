@@ -96,7 +96,9 @@ class ConvertSettings:
     face_like_score: float = _choice(
         0.363, "How like the picture a face must be, as a cosine; lower it if faces are missed.", low=-1.0, high=1.0
     )
-    device: str = _choice("auto", "Where the networks run: auto, cpu, cuda, cuda:1, mps.", metavar="DEVICE")
+    device: str = _choice(
+        "auto", "Where the networks run: auto, cpu, cuda, cuda:1, mps.", metavar="DEVICE", shapes_frames=False
+    )
     precision: str = _choice(
         "auto",
         "Arithmetic of the generator; auto takes the fastest that is accurate enough.",

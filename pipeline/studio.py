@@ -43,6 +43,15 @@ def _program_version() -> str:
         return "unknown"
 
 
+def _hardware(device: str) -> str:
+    """What computes: chunks of a job may come from several devices of one kind."""
+    if not device.startswith("cuda"):
+        return device
+    import torch
+
+    return torch.cuda.get_device_name(device)
+
+
 def _path(name: str | None) -> Path | None:
     return None if name is None else Path(name)
 
@@ -154,7 +163,9 @@ class Studio:
             program=_program_version(),
             source=source_sha256,
             styles=[self.styles[name].sha256 for name in self.style_names],
-            engines=[[engine.name, str(engine.device), engine.precision] for engine in self.engines.values()],
+            engines=[
+                [engine.name, _hardware(str(engine.device)), engine.precision] for engine in self.engines.values()
+            ],
             detector=None if self.settings.aligned else self.finder.detector.name,
             mask=self.mask_name,
             **self._hashes,

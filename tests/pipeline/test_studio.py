@@ -18,11 +18,12 @@ def job(
     source: str = "hash",
     output: str = "x.mp4",
     precision: str = "fp32",
+    device: str = "cpu",
     style_for: tuple[str, ...] = (),
 ) -> str:
     """Identity of a job whose engine chose this precision, as `auto` does by machine."""
     studio = Studio(ConvertSettings(style=str(style), style_for=style_for, mask="box"))
-    engine = SimpleNamespace(name="torch", device="cpu", precision=precision)
+    engine = SimpleNamespace(name="torch", device=device, precision=precision)
     studio.__dict__["engines"] = dict.fromkeys(studio.style_names, engine)
     return studio.job_of(source, Path("/out") / output)
 
@@ -31,6 +32,18 @@ def job(
 def test_another_source_output_or_arithmetic_is_another_job(change: dict[str, str], style_file: Path) -> None:
     assert job(style_file) == job(style_file)
     assert job(style_file, **change) != job(style_file)
+
+
+def test_devices_of_one_kind_may_go_on_with_each_others_chunks(
+    style_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = {"cuda:0": "H100", "cuda:1": "H100", "cuda:2": "T4"}
+    monkeypatch.setattr("torch.cuda.get_device_name", kinds.__getitem__)
+    monkeypatch.setattr("pipeline.studio.build_mask_maker", lambda *_, **__: SimpleNamespace(name="box"))
+    assert ConvertSettings(device="cuda:0").fingerprint() == ConvertSettings(device="cuda:1").fingerprint()
+    assert job(style_file, device="cuda:0") == job(style_file, device="cuda:1")
+    assert job(style_file, device="cuda:0") != job(style_file, device="cuda:2")
+    assert job(style_file, device="cuda:0") != job(style_file, device="cpu")
 
 
 def test_another_style_for_one_face_is_another_job_and_so_is_another_file_of_that_name(
