@@ -94,7 +94,7 @@ def read_source(path: Path, max_bytes: int = _MAX_FILE_BYTES) -> ConfigSource:
             data = file.read(max_bytes + 1)
         if len(data) > max_bytes:
             raise refusal(f"{path.name}: larger than {max_bytes} bytes, so it is no configuration.")
-        text = data.decode()
+        text = data.decode("utf-8-sig")  # Windows editors begin with a mark
         return ConfigSource(path.name, Path(os.path.abspath(path)).parent, tomllib.loads(text), text)
     except OSError as error:
         raise refusal(f'{path.name}: "{path}" cannot be read: {error.strerror}.') from error

@@ -180,6 +180,13 @@ def test_a_file_that_is_no_text_or_too_large_is_refused(tmp_path: Path, content:
         load_config(tmp_path / "watch.toml")
 
 
+def test_a_file_saved_by_a_windows_editor_is_read(tmp_path: Path) -> None:
+    text = "\ufeff" + HEAD.replace("\n", "\r\n") + "crf = 99\r\n"
+    (tmp_path / "watch.toml").write_bytes(text.encode())
+    with pytest.raises(WatchConfigError, match=r"watch\.toml, line 4: `crf` is 99"):
+        load_config(tmp_path / "watch.toml")
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(WatchConfigError, match="cannot be read: No such file"):
         load_config(tmp_path / "nowhere.toml")
