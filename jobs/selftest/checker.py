@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 TERMINAL = ("done", "failed", "cancelled")
 RESULTS = (".mp4", ".mkv", ".mov", ".webm", ".avi", ".png", ".jpg", ".jpeg")
-KEPT_STATE = ("jobs.sqlite", "watch.lock", "moves.jsonl", "health.json", "thumbs", "watch.log")
+KEPT_STATE = ("jobs.sqlite", "watch.lock", "moves.jsonl", "health.json", "thumb", "watch.log")
 """What a daemon leaves in its state folder on purpose, by the beginning of the name."""
 
 Row = dict[str, Any]

@@ -175,11 +175,11 @@ class DaemonProcess:
         if not self.wait_for(is_so, timeout_secs):
             raise SelftestError(f"{what} did not come within {timeout_secs:g} s; see {self.log}:\n{self.last_words()}")
 
-    def wait_for(self, is_so: Callable[[], bool], timeout_secs: float) -> bool:
-        """Wait for a condition; return whether it came true in time."""
+    def wait_for(self, is_so: Callable[[], bool], timeout_secs: float, period_secs: float = 0.05) -> bool:
+        """Wait for a condition that is looked at every so often; return whether it came true in time."""
         deadline = time.monotonic() + timeout_secs
         while not is_so():
             if time.monotonic() > deadline:
                 return False
-            time.sleep(0.05)
+            time.sleep(period_secs)
         return True

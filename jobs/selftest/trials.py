@@ -6,7 +6,7 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,15 @@ from ..errors import SelftestError
 from .daemon import DaemonProcess
 from .drops import Drop, Dropper
 from .judging import COUNTS, judge, start_sampler
-from .victims import Victim, by_kind, choose, kill, processes
+from .victims import Process, Victim, by_kind, choose, choose_kind, kill, processes
 
 _OPEN = ("settling", "queued", "running", "publishing", "blocked")
 _DRAIN_SECS = 300.0
+_PATIENCE_SECS = 10.0
+_SHARE_AT_PUBLICATION = 0.15
+"""So many of the kills strike as soon as a result is about to become visible."""
 _SHARE_AT_WORK = 0.85
-"""So many of the kills wait until a job is being worked on; the others strike whenever."""
+"""So many, these included, wait until a job is being worked on; the others strike whenever."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class TrialSettings:
     """Decides victims, moments and arrivals; the machine's own timing is what it is."""
     minutes: float | None = None
     """Go on for so long instead, and rename and delete sources too."""
-    longest_pause_secs: float = 0.9
+    longest_pause_secs: float = 0.6
     """Kills come after a pause between 0 and this."""
     backlog: int = 3
     """Clips that always wait."""
@@ -139,10 +142,7 @@ class Trial:
             self._feed()
             if self.settings.minutes is not None and self.chance.random() < 0.3:
                 self._meddle()
-            if self.chance.random() < _SHARE_AT_WORK:
-                self.daemon.wait_for(self._is_at_work, 10)
-            time.sleep(self.chance.uniform(0.0, self.settings.longest_pause_secs))
-            self._kill_one()
+            self._kill_one(choose_kind(self.chance))
 
     def _wait_for_workers(self) -> None:
         def is_ready() -> bool:
@@ -153,8 +153,8 @@ class Trial:
         # Now and then it is killed while it still starts.
         self.daemon.wait_for(is_ready, 60 if self.chance.random() < 0.8 else self.chance.uniform(0.5, 3))
 
-    def _is_at_work(self) -> bool:
-        return any(job["owner"] for job in self.daemon.jobs())
+    def _is_at(self, *states: str) -> bool:
+        return any(job["state"] in states for job in self.daemon.jobs())
 
     def _feed(self) -> None:
         waiting = sum(1 for job in self.daemon.jobs() if job["state"] in _OPEN)
@@ -178,18 +178,40 @@ class Trial:
             os.unlink(drop["path"])
         self.dropper.save()
 
-    def _kill_one(self) -> None:
-        jobs, found = self.daemon.jobs(), processes(self.daemon.marker)
-        chosen = choose(by_kind(found, self.daemon.pid), self.chance)
-        if chosen is None:
+    def _kill_one(self, victim: Victim) -> None:
+        """Wait for a victim of that kind and for a random moment, and strike."""
+        moment = self.chance.random()
+        if moment < _SHARE_AT_PUBLICATION:
+            self.daemon.wait_for(lambda: self._is_at("publishing"), _PATIENCE_SECS, period_secs=0.001)
+        elif moment < _SHARE_AT_WORK:
+            self.daemon.wait_for(lambda: self._is_at("publishing", "running"), _PATIENCE_SECS)
+        if moment >= _SHARE_AT_PUBLICATION:
+            time.sleep(self.chance.uniform(0.0, self.settings.longest_pause_secs))
+        self.daemon.wait_for(lambda: bool(self._victims(victim)), _PATIENCE_SECS)
+        states, found = self._states_by_pid(), processes(self.daemon.marker)
+        pids = choose(victim, by_kind(found, self.daemon.pid)[victim], self.chance)
+        if not pids:
             return
-        victim, pids = chosen
         kill(pids)
-        hit = {one.parent for one in found if one.pid in pids} if victim == Victim.FFMPEG else set(pids)
-        self.result.kills.append(Kill(victim, _state_hit(jobs, hit)))
         if victim in (Victim.DAEMON, Victim.GROUP):
             self.daemon.wait()
+        self.result.kills.append(Kill(victim, _state_hit(states, _concerned(victim, pids, found))))
         self.on_event(self._share, f"{victim} ({self.result.kills[-1].state})")
+
+    def _victims(self, victim: Victim) -> list[int]:
+        return by_kind(processes(self.daemon.marker), self.daemon.pid)[victim]
+
+    def _states_by_pid(self) -> dict[int, str]:
+        """What the job of each worker is doing."""
+        owners = {job["owner"]: job["state"] for job in self.daemon.jobs() if job["owner"]}
+        return {self._pid_of(owner): state for owner, state in owners.items()}
+
+    def _pid_of(self, owner: str) -> int:
+        """A worker's lock says who holds it."""
+        try:
+            return int((self.daemon.state / "workers" / f"{owner}.lock").read_text().split()[-1])
+        except (OSError, ValueError, IndexError):
+            return 0
 
     def _drain(self) -> None:
         self.on_event(1.0, "draining")
@@ -209,8 +231,14 @@ class Trial:
         return not missing and all(job["state"] not in _OPEN for job in jobs)
 
 
-def _state_hit(jobs: list[dict[str, Any]], pids: set[int]) -> str:
-    """What the victim's own job was doing; where none was its own, how far the furthest job was."""
-    own = [job["state"] for job in jobs if job["owner"] and any(f"-{pid}-" in job["owner"] for pid in pids)]
-    order = ("publishing", "running")
-    return next((state for state in order if state in own), "idle" if not own else own[0])
+def _concerned(victim: Victim, pids: Sequence[int], found: Sequence[Process]) -> set[int] | None:
+    """Return the workers that a kill hits; None: all."""
+    if victim in (Victim.DAEMON, Victim.GROUP):
+        return None
+    return {one.parent for one in found if one.pid in pids} if victim == Victim.FFMPEG else set(pids)
+
+
+def _state_hit(states: Mapping[int, str], pids: set[int] | None) -> str:
+    """Return what the victims were doing; of several the one that was further."""
+    hit = [state for pid, state in states.items() if pids is None or pid in pids]
+    return next((state for state in ("publishing", "running") if state in hit), "idle")

@@ -22,8 +22,8 @@ class Victim(StrEnum):
     """The daemon and all that came from it, at once, as the end of a container does it."""
 
 
-WEIGHTS = {Victim.WORKER: 50, Victim.FFMPEG: 20, Victim.DAEMON: 15, Victim.GROUP: 15}
-"""How often each kind is chosen where it is to be had."""
+WEIGHTS = {Victim.WORKER: 50, Victim.FFMPEG: 25, Victim.DAEMON: 12, Victim.GROUP: 13}
+"""How often each kind is chosen."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,14 @@ def by_kind(found: Sequence[Process], daemon: int) -> dict[Victim, list[int]]:
     }
 
 
-def choose(kinds: dict[Victim, list[int]], chance: random.Random) -> tuple[Victim, list[int]] | None:
-    """Choose a kind by its weight and one of its processes (of `everything` all); None where nobody is alive."""
-    there = [kind for kind, pids in kinds.items() if pids]
-    if not there:
-        return None
-    [kind] = chance.choices(there, [WEIGHTS[kind] for kind in there])
-    return kind, kinds[kind] if kind == Victim.GROUP else [chance.choice(sorted(kinds[kind]))]
+def choose_kind(chance: random.Random) -> Victim:
+    """Choose a kind by its weight."""
+    return chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+
+
+def choose(kind: Victim, pids: Sequence[int], chance: random.Random) -> list[int]:
+    """Choose one of the processes of a kind, or all where the kind is everything."""
+    return list(pids) if kind == Victim.GROUP or not pids else [chance.choice(sorted(pids))]
 
 
 def kill(pids: Sequence[int], number: int = signal.SIGKILL) -> None:
