@@ -166,6 +166,7 @@ class Pool:
             backoff_secs=settings.backoff_secs,
             incomplete_secs=dict(settings.incomplete_secs),
             is_once=settings.is_once,
+            log_level=logging.getLogger().getEffectiveLevel(),
             environment=dict(os.environ),
             make_handler=settings.make_handler,
         )
@@ -234,6 +235,7 @@ class _Seat:
         last = read_status(status_path(self._settings.state_dir, self._owner))
         self.status = None
         if code == 0:  # it was asked to stop, or did not trust its own process any more
+            self._pool.note_ending(self._owner, Ending("its worker stopped", is_counted=False))
             self.next_start = now
             return
         self._pool.note_ending(self._owner, Ending(f"its worker {_told(code)}"))

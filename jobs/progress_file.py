@@ -21,8 +21,8 @@ from .errors import Draining, LostClaimError
 from .fault_points import reach
 from .job import Job
 
-STAGES_THAT_KEEP_NOTHING = frozenset({"looking at"})
-"""Stages whose work is lost wherever they stop: no need to go on to a checkpoint."""
+STAGES_WITHOUT_CHECKPOINTS = frozenset({"reading", "looking at", "joining", "checking"})
+"""Pipeline's stages that are done again from their start wherever they stop: no need to go on."""
 
 _WRITE_SECS = 0.5
 _CLAIM_SECS = 1.0
@@ -117,12 +117,12 @@ class ProgressFile:
 
         Raises:
             LostClaimError: the job was cancelled or given to another worker.
-            Draining: the worker shall stop, and the stage keeps nothing anyway.
+            Draining: the worker shall stop, and nothing is gained by going on in this stage.
         """
         self.status.done += frames
         self.status.faces += faces
         self.tick()
-        if self.status.stage in STAGES_THAT_KEEP_NOTHING:
+        if self.status.stage in STAGES_WITHOUT_CHECKPOINTS:
             self._stop_if_asked()
 
     def finish(self) -> None:

@@ -132,9 +132,12 @@ class JobPublisher:
             raise OtherContentError(f'"{self.job.source}" is not what it was when it was queued.')
 
     def _names(self, final: Path) -> Iterator[Path]:
-        """Yield the names that are free, the wanted one first."""
+        """Yield the names that are free, the wanted one first; that one alone if the job shall fail without it."""
+        if self.job.treatment.on_conflict == "fail":
+            self.check(final)
+            yield final
+            raise OutputTakenError(f'"{final}" came to be in this moment; move it away and retry.')
         for name in candidates(final, self.job.kind):
-            self.check(name)
             if not os.path.lexists(name) and report_path(name, self.job.kind) is not None:
                 yield name
 

@@ -11,6 +11,7 @@ from .errors import LostClaimError, StoreBusyError, StoreFullError
 from .fault_points import reach
 from .job import Job, JobState
 from .locks import OwnerLocks
+from .process_tree import kill_marked
 from .publishing import complete, is_visible, remove_work
 from .retries import after_death
 
@@ -67,6 +68,7 @@ def recover(
 
 def _recover(store: JobStore, job: Job, owner: str, ending: Ending, backoff_secs: float) -> Job:
     reach("recover:before")
+    kill_marked(job.owner or "")  # whatever it started must not go on beside the next attempt
     is_published = job.state is JobState.PUBLISHING and _is_visible(job)
     job = store.take_over(job, owner)
     if is_published:

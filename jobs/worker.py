@@ -10,19 +10,28 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .adoption import find_result
 from .clocks import boot_secs
-from .errors import Draining, LostClaimError, OtherContentError, StoreBusyError, StoreFullError
+from .errors import (
+    Draining,
+    JobNotFoundError,
+    LostClaimError,
+    OtherContentError,
+    StoreBusyError,
+    StoreError,
+    StoreFullError,
+)
 from .fault_points import reach
-from .job import Job, JobKind, JobState, Stamp
-from .names import MARK
+from .job import MOVES, TERMINAL, Job, JobKind, JobState, Stamp
 from .progress_file import ProgressFile, WorkerStatus, status_path
 from .publishing import JobPublisher, remove_work
 from .retries import Release, after_error
+from .roots import is_away
 
 if TYPE_CHECKING:
     from .store import JobStore
@@ -64,6 +73,8 @@ class WorkerSettings:
     """By watch folder: so long after its last change an unreadable source is taken for an unfinished copy."""
     is_once: bool = False
     """Nothing is waited for: an unreadable source fails at once."""
+    log_level: int = logging.WARNING
+    """What it says on stderr."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """The daemon's: the server that workers are forked from may be older than it."""
     make_handler: Callable[[Mapping[str, Any]], JobHandler] | None = None
@@ -136,7 +147,7 @@ class Worker:
             self._work(job, publisher)
         except LostClaimError as error:
             logger.info("%s", error)
-            remove_work(job)
+            self._drop(job)
         except Exception as error:
             logger.info("job %d: %s", job.id, error, exc_info=logger.isEnabledFor(logging.DEBUG))
             if not publisher.is_visible:  # else whoever finds the job without its worker finishes it
@@ -174,18 +185,29 @@ class Worker:
         return Handler(choices, self._settings.state_dir / "thumbnails")  # drawn while the source is surely there
 
     def _let_go(self, job: Job, error: Exception) -> None:
+        """Release a job; where that cannot be done, recovery does it when this process has ended."""
         decided = self._decide(job, error)
-        while True:
-            try:
-                decided.of(self._store, job)
-                break
-            except LostClaimError as lost:
-                logger.info("%s", lost)
-                break
-            except (StoreFullError, StoreBusyError) as full:
-                self._wait(full)
+        if decided.state not in MOVES[job.state]:  # from publishing one cannot go everywhere
+            decided = replace(decided, state=JobState.QUEUED)
+        with suppress(Draining, LostClaimError):
+            while not self._is_released(job, decided):
+                continue
         if decided.state in (JobState.FAILED, JobState.CANCELLED):
             remove_work(job)
+
+    def _is_released(self, job: Job, decided: Release) -> bool:
+        try:
+            decided.of(self._store, job)
+        except (StoreFullError, StoreBusyError) as error:
+            self._wait(error)
+            return False
+        return True
+
+    def _drop(self, job: Job) -> None:
+        """Turn away from a job that is somebody else's, whose work must stay, or that was cancelled."""
+        with suppress(StoreError, JobNotFoundError):
+            if self._store.get(job.id).state in TERMINAL:
+                remove_work(job)
 
     def _decide(self, job: Job, error: Exception) -> Release:
         from .handlers import Verdict, sort_error
@@ -200,11 +222,9 @@ class Worker:
 
     def _without_source(self, job: Job) -> Release:
         """A source that is gone was taken back by somebody; unless all of its watch folder is gone."""
-        folder = Path(job.folder)
-        mark = self._store.folder_mark(job.folder)
-        if folder.is_dir() and (mark is None or _read(folder / MARK) == mark):
-            return Release(JobState.CANCELLED, "its source is gone")
-        return Release(JobState.BLOCKED, f'the watch folder "{folder}" is away', block="source")
+        if is_away(Path(job.folder), self._store.folder_mark(job.folder)):
+            return Release(JobState.BLOCKED, f'the watch folder "{job.folder}" is away', block="source")
+        return Release(JobState.CANCELLED, "its source is gone")
 
     def _is_young(self, job: Job) -> bool:
         """Tell whether a source may still be an unfinished copy."""
@@ -236,11 +256,4 @@ def _stamp(job: Job) -> Stamp | None:
     try:
         return None if job.kind is JobKind.FOLDER else Stamp.of(job.source.lstat())
     except OSError:
-        return None
-
-
-def _read(mark: Path) -> str | None:
-    try:
-        return mark.read_text(encoding="utf-8").strip()
-    except (OSError, ValueError):
         return None

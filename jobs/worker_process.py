@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import faulthandler
+import logging
 import os
+import resource
 import signal
 import threading
+from dataclasses import replace
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 
@@ -50,8 +53,12 @@ def work(settings: WorkerSettings, connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _tie_to_daemon()
     os.environ.update({**settings.environment, OWNER_VARIABLE: settings.owner})
+    logging.basicConfig(level=settings.log_level, format=f"%(levelname)s worker {os.getpid()}: %(message)s")
     faulthandler.enable()
-    _limit(settings)
+    if settings.make_handler is None:
+        settings = replace(settings, device=_usable(settings.device))
+        _limit_threads(settings.num_threads)
+    _limit_memory(settings)
     from .store import open_store
 
     with OwnerLocks(settings.state_dir).hold(settings.owner), open_store(settings.store_path) as store:
@@ -72,20 +79,37 @@ def _end_with(sentinel: int) -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def _limit(settings: WorkerSettings) -> None:
-    """Limit memory (not beside CUDA, which reserves far more than it uses) and threads.
+def _usable(device: str) -> str:
+    """Leave the choice to pipeline where PyTorch was built without what the machine has."""
+    import torch
 
-    The limit counts what is reserved; libraries reserve much that they never touch, so that comes on top. What is held
-    in truth is watched by the pool.
+    is_useless = device.startswith("cuda") and torch.version.cuda is None and torch.version.hip is None
+    return "auto" if is_useless else device
+
+
+def _limit_threads(count: int | None) -> None:
+    import cv2
+    import torch
+
+    if count is not None:
+        torch.set_num_threads(count)
+        cv2.setNumThreads(count)
+
+
+def _limit_memory(settings: WorkerSettings) -> None:
+    """Limit what this process can reserve, on top of what libraries reserved and never touch.
+
+    What is held in truth is watched by the pool; beside CUDA, which reserves far more than it uses, only that is done.
     """
-    if settings.memory_bytes is not None and not settings.device.startswith("cuda"):
-        import resource
+    if settings.memory_bytes is None or _may_use_cuda(settings):
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (data_bytes() + settings.memory_bytes, most))
 
-        _, most = resource.getrlimit(resource.RLIMIT_DATA)
-        resource.setrlimit(resource.RLIMIT_DATA, (data_bytes() + settings.memory_bytes, most))
-    if settings.num_threads is not None and settings.make_handler is None:
-        import cv2
-        import torch
 
-        torch.set_num_threads(settings.num_threads)
-        cv2.setNumThreads(settings.num_threads)
+def _may_use_cuda(settings: WorkerSettings) -> bool:
+    if settings.device != "auto" or settings.make_handler is not None:
+        return settings.device.startswith("cuda")
+    import torch
+
+    return torch.cuda.is_available()
