@@ -313,7 +313,7 @@ def _lock(path: Path) -> Iterator[None]:
     lock = FileLock(path)
     if not lock.acquire():
         raise AlreadyWatchedError(
-            f'another watch uses "{path.parent}" ({holder(path)}); end it first, or choose another --output or --state.'
+            f'another watch uses "{path.parent}" ({holder(path)}); end it first, or choose another --output or --state-dir.'
         )
     try:
         yield

@@ -18,7 +18,7 @@ from jobs.locks import OwnerLocks
 from jobs.store import JobStore, open_store
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_SECS = 60.0
+PATIENCE_SECS = 30.0
 QUICK = "settle_secs = 0.1\nrescan_secs = 0.3\nbackoff_secs = 0.05\nblocked_secs = 0.2\nworkers = 1\nmin_free = 0\n"
 
 
@@ -74,7 +74,8 @@ class Watch:
     def until(self, is_so: Callable[[], object]) -> None:
         end = time.monotonic() + PATIENCE_SECS
         while not is_so():
-            assert time.monotonic() < end, f"{self.states()} {self.log.read_text()}"
+            is_alive = self.processes[-1].poll() is None
+            assert is_alive and time.monotonic() < end, f"{self.states()} {self.printed}"  # noqa: PT018
             time.sleep(0.03)
 
     def results(self) -> list[str]:
@@ -252,7 +253,7 @@ def test_a_job_cancelled_while_it_runs_is_dropped(watch: Watch) -> None:
 def test_a_job_without_a_folder_for_its_result_waits_and_goes_on_when_there_is_one(
     watch: Watch, tmp_path: Path
 ) -> None:
-    watch.configure(top=QUICK + f"state = {str(tmp_path / 'state')!r}\n")
+    watch.configure(top=QUICK + f"state_dir = {str(tmp_path / 'state')!r}\n")
     watch.state = tmp_path / "state"
     watch.start()
     watch.until(lambda: judge(watch.state).is_healthy)
@@ -288,7 +289,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_of_the_table_stops_nothing_for_good(watch: Watch, small_disk: Path) -> None:
-    watch.configure(top=QUICK + f"state = {str(small_disk)!r}\n")
+    watch.configure(top=QUICK + f"state_dir = {str(small_disk)!r}\n")
     watch.state = small_disk
     watch.start()
     watch.until(lambda: judge(watch.state).is_healthy)
