@@ -10,69 +10,28 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Any
 
 from .locks import new_owner
+from .pool_settings import PRELOAD, PoolSettings, find_devices
 from .process_tree import anonymous_bytes, kill_marked, kill_tree
 from .progress_file import WorkerStatus, read_status, status_path
 from .recovery import Ending
-from .worker import JobHandler, WorkerSettings
+from .worker import WorkerSettings
 from .worker_process import work
 
-logger = logging.getLogger(__name__)
+__all__ = ["PRELOAD", "Pool", "PoolSettings", "find_devices"]
 
-PRELOAD = (
-    "jobs.warm",
-    "jobs.worker_process",
-    "jobs.store",
-    "jobs.handlers",
-    "torch",
-    "cv2",
-    "av",
-    "pipeline.video",
-    "pipeline.pictures",
-)
-"""Modules that the server loads before it forks workers; none of them may start a thread."""
+logger = logging.getLogger(__name__)
 
 _LOOK_SECS = 1.0
 _FIRST_RESTART_SECS = 0.25
 _MAX_RESTART_SECS = 60.0
 _SETTLED_SECS = 30.0
-
-
-@dataclass(frozen=True)
-class PoolSettings:
-    """How many workers, and what is asked of them."""
-
-    state_dir: Path
-    """Folder of the job table, locks and status files."""
-    workers: int | None = None
-    """Worker processes; None: one per device."""
-    devices: tuple[str, ...] = ("auto",)
-    """Where networks run; workers take them in turn."""
-    stall_secs: float = 300.0
-    """A job without any sign of progress for so long is ended."""
-    grace_secs: float = 30.0
-    """When draining, workers may go on for so long."""
-    memory_bytes: int | None = None
-    """A worker that holds more is ended; None: no limit."""
-    backoff_secs: float = 2.0
-    """First delay of a job after a failure that may pass."""
-    is_once: bool = False
-    """Nothing is waited for: an unreadable source fails at once."""
-    incomplete_secs: Mapping[str, float] = field(default_factory=dict)
-    """By watch folder: so long after its last change an unreadable source is taken for an unfinished copy."""
-    preload: tuple[str, ...] = PRELOAD
-    """Modules that the server of the workers loads."""
-    make_handler: Callable[[Mapping[str, Any]], JobHandler] | None = None
-    """What makes a handler for the choices of a job; None: pipeline's."""
 
 
 class Pool:
@@ -187,6 +146,7 @@ class _Seat:
         self._owner = ""
         self._connection: Connection | None = None
         self._started = self._looked = self._moved = 0.0
+        self._counter = -1
         self._sign: object = None
         self._failures = 0
         self.process: ForkServerProcess | None = None
@@ -201,7 +161,7 @@ class _Seat:
             self._wait_for_restart(time.monotonic(), f"no worker could be started: {error}")
             return
         self._started = self._moved = self._looked = time.monotonic()
-        self._sign = self.status = None
+        self._counter, self._sign, self.status = -1, None, None
         logger.debug("worker %s is process %s.", self._owner, self.process.pid)
 
     def drain(self) -> None:
@@ -245,9 +205,11 @@ class _Seat:
 
     def look(self, now: float) -> None:
         """See whether the worker gets on, and what memory it holds."""
-        if now - self._looked < _LOOK_SECS:
+        since_secs = now - self._looked
+        if since_secs < _LOOK_SECS:
             return
         self._looked = now
+        self._moved += max(since_secs - 2 * _LOOK_SECS, 0.0)  # time in which nobody looked: this process stood still
         self.status = read_status(status_path(self._settings.state_dir, self._owner))
         if self._is_stalled(now):
             self.end(Ending(f"it made no progress for {self._settings.stall_secs:g} s and was ended"))
@@ -256,11 +218,17 @@ class _Seat:
 
     def _is_stalled(self, now: float) -> bool:
         status = self.status
-        sign = None if status is None else (status.counter, signature(Path(status.work_folder)) if status.job else None)
-        is_waiting = status is not None and status.job is None
-        if sign != self._sign or is_waiting:
-            self._sign, self._moved = sign, now
+        if status is not None and (status.job is None or self._is_moving(status)):
+            self._moved = now
         return now - self._moved >= self._settings.stall_secs
+
+    def _is_moving(self, status: WorkerStatus) -> bool:
+        """Tell whether the worker gave a sign of life, or something was written for its job, since the last look."""
+        if status.counter != self._counter:
+            self._counter = status.counter
+            return True
+        before, self._sign = self._sign, signature(Path(status.work_folder))
+        return before != self._sign
 
     def _holds_too_much(self) -> bool:
         most, process = self._settings.memory_bytes, self.process
@@ -293,15 +261,3 @@ def _told(code: int | None) -> str:
 
 def _mib(num_bytes: int | None) -> str:
     return f"{(num_bytes or 0) >> 20} MiB"
-
-
-def find_devices() -> tuple[str, ...]:
-    """Return where networks can run, one entry per GPU; `auto` alone where none is seen."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    count = 0
-    if visible is not None:
-        count = len([name for name in visible.split(",") if name.strip() not in ("", "-1")])
-    else:
-        with suppress(OSError):
-            count = len(os.listdir("/proc/driver/nvidia/gpus"))
-    return tuple(f"cuda:{index}" for index in range(count)) or ("auto",)

@@ -1,5 +1,6 @@
 """Workers in processes of their own: killed, hanging, swelling, drained; nothing is lost and nobody stays behind."""
 
+import json
 import os
 import signal
 import subprocess
@@ -12,12 +13,14 @@ from typing import Any
 
 import pytest
 
+from jobs.handlers import default_choices
 from jobs.job import Job, JobState
 from jobs.locks import OwnerLocks
 from jobs.pool import Pool, PoolSettings, find_devices
 from jobs.process_tree import descendants
 from jobs.recovery import recover
 from tests.jobs.queues import Inbox, ObedientHandler
+from tests.pipeline.media import make_video
 
 PATIENCE_SECS = 60.0
 
@@ -232,6 +235,22 @@ def test_workers_that_die_at_once_come_back_ever_later(inbox: Inbox, monkeypatch
         started, end = set[int](), time.monotonic() + 3.0
         running.until(lambda: started.update(running.pool.pids()) or time.monotonic() > end)
     assert 2 <= len(started) <= 5  # at 0, 0.25, 0.75, 1.75 s
+
+
+def test_a_video_goes_on_from_the_chunks_that_a_killed_worker_had_finished(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = make_video(inbox.folder / "clip.mp4", num_frames=50)
+    job = inbox.queue(clip, convert=default_choices() | {"style": "rehearsal", "chunk_secs": 0.4})
+    monkeypatch.setenv("UGATIT_FAULT_AT", "work:chunk:3")  # after the analysis and two of five chunks
+    with daemon(inbox, make_handler=None) as running:
+        running.until(lambda: running.job(job).deaths)
+        monkeypatch.delenv("UGATIT_FAULT_AT")
+        [done] = running.until_over(job)
+    assert (done.state, done.attempt) == (JobState.DONE, 2)
+    report = json.loads((inbox.output / "clip.report.json").read_text())
+    assert (report["chunks_resumed"], report["frames"]) == (2, 50)
+    assert not job.work_folder.exists()
 
 
 def test_every_gpu_gets_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
