@@ -130,7 +130,7 @@ def test_a_job_that_makes_no_progress_is_ended_with_all_that_it_started(inbox: I
     with daemon(inbox, stall_secs=1.0) as running:
         running.until(lambda: len(running.pids) > 1)
         [failed] = running.until_over(job)
-        assert running.left() == running.pool.pids()
+        running.until(lambda: set(running.left()) <= set(running.pool.pids()))
     assert failed.state is JobState.FAILED
     assert "made no progress for 1 s" in failed.reason
 
@@ -247,10 +247,10 @@ def test_a_video_goes_on_from_the_chunks_that_a_killed_worker_had_finished(
         running.until(lambda: running.job(job).deaths)
         monkeypatch.delenv("UGATIT_FAULT_AT")
         [done] = running.until_over(job)
+        running.until(lambda: not job.work_folder.exists())
     assert (done.state, done.attempt) == (JobState.DONE, 2)
     report = json.loads((inbox.output / "clip.report.json").read_text())
     assert (report["chunks_resumed"], report["frames"]) == (2, 50)
-    assert not job.work_folder.exists()
 
 
 def test_every_gpu_gets_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
