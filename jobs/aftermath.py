@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from .clocks import boot_secs
 from .disposal import dispose, stamp_of
+from .errors import JobNotFoundError
 from .fault_points import reach
 from .hooks import Hook
 from .job import Job, JobState, Link, Stamp
@@ -128,7 +129,7 @@ class Aftermath:
             output = self._link(errand)
             self._dispose(errand)
             self._start_hook(errand, output)
-        except OSError as error:
+        except (OSError, ValueError, JobNotFoundError) as error:  # one job's trouble is not that of the others
             logger.warning('what comes after job %d ("%s") has to wait: %s.', errand.job.id, errand.source, error)
             self._later(errand)
 
