@@ -8,6 +8,7 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import IntegerConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
@@ -28,6 +29,15 @@ from .settings import DashboardSettings
 logger = logging.getLogger(__name__)
 
 
+class JobNumber(IntegerConvertor):
+    """A number in an address that SQLite can hold."""
+
+    regex = "[1-9][0-9]{0,17}"
+
+
+register_url_convertor("number", JobNumber())
+
+
 def build_app(settings: DashboardSettings, is_closing: Callable[[], bool] = lambda: False) -> ASGIApp:
     """Return the application for one state folder; nothing is read before the first request.
 
@@ -42,16 +52,16 @@ def build_app(settings: DashboardSettings, is_closing: Callable[[], bool] = lamb
         routes=[
             Route("/", pages.index),
             Route("/jobs", pages.jobs),
-            Route("/jobs/{job_id:int}", pages.job),
-            Route("/jobs/{job_id:int}/{verb:str}", desk.act, methods=["POST"]),
+            Route("/jobs/{job_id:number}", pages.job),
+            Route("/jobs/{job_id:number}/{verb:str}", desk.act, methods=["POST"]),
             Route("/pause", desk.pause, methods=["POST"]),
             Route("/resume", desk.resume, methods=["POST"]),
             Route("/health", pages.health),
-            Route("/thumbs/{job_id:int}/{side:str}", desk.thumb),
+            Route("/thumbs/{job_id:number}/{side:str}", desk.thumb),
             Route("/events", desk.events),
             Route("/login", desk.login, methods=["GET", "POST"]),
             Route("/api/jobs", api.jobs),
-            Route("/api/jobs/{job_id:int}", api.job),
+            Route("/api/jobs/{job_id:number}", api.job),
             Route("/api/health", api.health),
             Mount("/static", Static(directory=Path(__file__).parent / "static")),
         ],
