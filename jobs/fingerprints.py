@@ -21,7 +21,7 @@ from .job import Job, JobKind, Stamp
 from .tree import KindOf, TreeReader
 
 _BLOCK_BYTES = 1 << 22
-_MOST_WAITING = 64
+_MOST_WAITING = 256
 _LOOK_SECS = 0.2
 _NUM_THREADS = 2  # a long video does not keep small files waiting
 
@@ -114,8 +114,13 @@ class Hasher:
         self._is_stopped = threading.Event()
         self._threads: list[threading.Thread] = []
 
-    def submit(self, job: Job, folder: Path, relative: str) -> bool:
-        """Have a job's source read; False if so many are waiting already that it should be asked later.
+    @property
+    def room(self) -> int:
+        """So many sources can be submitted now."""
+        return _MOST_WAITING - self._orders.qsize()
+
+    def submit(self, job: Job, folder: Path, relative: str) -> None:
+        """Have a job's source read; waits if there is no room.
 
         Args:
             job: the job.
@@ -123,11 +128,7 @@ class Hasher:
             relative: path of the source below that.
         """
         self._start()
-        try:
-            self._orders.put_nowait((job, folder, relative))
-        except queue.Full:
-            return False
-        return True
+        self._orders.put((job, folder, relative))
 
     def results(self) -> list[Hashed]:
         """Return what has come out since the last call."""

@@ -1,4 +1,4 @@
-"""The intake of one watch folder: looks through it, and follows what settles in it until it can be fingerprinted."""
+"""The intake of one watch folder: looks through it, and tells the job table what is new, changed or gone."""
 
 from __future__ import annotations
 
@@ -6,31 +6,29 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
-from .arrivals import compare
+from .arrivals import Known, compare
 from .candidates import Candidate, Rules, candidates
-from .clocks import boot_secs
 from .config import FolderConfig
 from .disks import is_network_fs
-from .errors import AlreadyWatchedError, JobNotFoundError, MoveError, OddSourceError, WatchFolderError
+from .errors import AlreadyWatchedError, JobNotFoundError, OddSourceError, WatchFolderError
 from .fault_points import reach
-from .fingerprints import Hashed
 from .handlers import kind_of, style_names
-from .job import TERMINAL, Job, JobKind, JobState, Stamp
+from .job import TERMINAL, Job, JobKind, JobState
 from .names import shown
 from .readiness import NETWORK_SETTLE_SECS, Settling
 from .roots import Root
+from .settler import Patience, Settler
 from .sightings import Sightings
-from .single_source import is_written, look_at
+from .single_source import look_at
 from .store import JobStore
 from .tree import Reading, Tree, TreeReader
 
 logger = logging.getLogger(__name__)
 
 _ONE_BY_ONE = "its files are taken one by one, because it holds videos, or files that have jobs of their own"
-_SIGHTINGS_AT_ONCE = 1000
+_SIGHTINGS_AT_ONCE = 500
 _OPEN = frozenset(JobState) - TERMINAL
 _HINT_SECS = 0.3
 _REST = 10.0
@@ -54,20 +52,22 @@ class FolderIntake:
             store: the job table.
             config: the watch folder's settings; may be replaced by others for the same path.
             excluded: returns device and inode of folders that are not looked into.
-            is_once: nobody waits for what is unfinished now.
+            is_once: nobody waits for what cannot be read now.
         """
         self.config = config
-        self.is_once = is_once
-        self.settling: dict[int, Settling] = {}
+        self.settler = Settler(store)
         self.away = ""
+        """Why the folder is not looked through; empty while it is."""
         self.has_looked = False
         self.is_network = False
         self._store = store
         self._excluded = excluded
+        self._is_once = is_once
         self._root = Root(config.path, self._token, self._set_token, self._is_another)
-        self._told = set[str]()
+        self._unsighted: list[Candidate] = []
+        self._oddities = set[str]()
         self._next_secs = 0.0
-        self._last = (0.0, 0.0)
+        self._rest_until_secs = 0.0
 
     def start(self) -> None:
         """Mark and lock the folder, if it is there.
@@ -87,8 +87,7 @@ class FolderIntake:
 
     def hint(self) -> None:
         """Look through the folder soon."""
-        ended, took_secs = self._last
-        soon = max(time.monotonic() + _HINT_SECS, ended + took_secs * _REST)
+        soon = max(time.monotonic() + _HINT_SECS, self._rest_until_secs)
         self._next_secs = min(self._next_secs, soon)
 
     @property
@@ -96,18 +95,23 @@ class FolderIntake:
         """It is time to look through the folder."""
         return time.monotonic() >= self._next_secs
 
+    @property
+    def is_quiet(self) -> bool:
+        """It was looked through, and nothing in it is new or settles."""
+        return self.has_looked and not self._unsighted and not len(self.settler)
+
     def look(self) -> bool:
-        """Look through the folder, and tell the table what is new, changed or gone.
+        """Look through the folder, note what is new or changed, and cancel what is gone.
 
         Returns:
-            whether anything was.
+            whether anything was cancelled.
         """
         began = time.monotonic()
         self._next_secs = began + self.config.rescan_secs
         try:
             with self._root.opened() as root:
                 self._find_out()
-                reading = self._reader().read(root)
+                reading = self.settler.reader.read(root)
                 self._tell_back()
                 return self._compare(root, reading)
         except (WatchFolderError, AlreadyWatchedError) as error:
@@ -115,209 +119,134 @@ class FolderIntake:
             return False
         finally:
             self.has_looked = True
-            self._last = (time.monotonic(), time.monotonic() - began)
+            now = time.monotonic()
+            self._rest_until_secs = now + (now - began) * _REST
 
-    def due(self) -> list[Settling]:
-        """Return sources that are complete and can be read now; what they look like is checked once more."""
-        waiting = [settling for settling in self.settling.values() if settling.is_due]
-        if not waiting:
+    def sight_some(self) -> bool:
+        """Tell the table of some of what is new; the rest comes with the next calls. Return whether there was any."""
+        some = self._unsighted[:_SIGHTINGS_AT_ONCE]
+        if not some:
+            return False
+        sightings = Sightings(self.config)
+        seen = [sightings.of(candidate) for candidate in some]
+        jobs = self._store.sight(one.sighting for one in seen)
+        reach("intake:sighted")
+        del self._unsighted[: len(some)]
+        for job, candidate, one in zip(jobs, some, seen, strict=True):
+            self.settler.begin(job, candidate, one.refusal)
+        return True
+
+    def complete(self, most: int) -> list[Settling]:
+        """Return settling sources that are complete and can be read now, no more than so many."""
+        if not self.settler.has_due():
             return []
         try:
             with self._root.opened() as root:
-                return [settling for settling in waiting if self._is_complete(root, settling)]
+                found = self.settler.complete(root, most)
         except (WatchFolderError, AlreadyWatchedError) as error:
             self._tell_away(str(error))
             return []
-
-    def take_back(self, settling: Settling, hashed: Hashed) -> None:
-        """Wait on for a source that could not be fingerprinted."""
-        settling.is_hashed = False
-        error = hashed.error
-        if error is None:
-            settling.restart()
-        elif isinstance(error, OddSourceError):
-            self._cancel(settling.job.id, str(error))
-        elif isinstance(error, OSError):
-            self._cannot_read(settling, error)
-        self.hint()
-
-    def forget(self, job_id: int) -> None:
-        """A job settles no longer."""
-        self.settling.pop(job_id, None)
-
-    def _reader(self) -> TreeReader:
-        return TreeReader(kind_by_name, excluded=self._excluded(), is_recursive=self.config.is_recursive)
-
-    @property
-    def settle_secs(self) -> float:
-        """How long a source has to stand still."""
-        default = FolderConfig.__dataclass_fields__["settle_secs"].default
-        is_chosen = self.config.settle_secs != default
-        return self.config.settle_secs if is_chosen or not self.is_network else NETWORK_SETTLE_SECS
+        if self.settler.is_look_wanted:
+            self.settler.is_look_wanted = False
+            self.hint()
+        return found
 
     def _find_out(self) -> None:
-        """Look what kind of file system the folder lies on."""
-        network = self.config.network
-        self.is_network = is_network_fs(self.config.path) is not None if network is None else network
+        """Look at what surrounds the folder: its file system, and what in it is left out."""
+        config, network = self.config, self.config.network
+        self.is_network = is_network_fs(config.path) is not None if network is None else network
+        is_default = config.settle_secs == FolderConfig.__dataclass_fields__["settle_secs"].default
+        settle_secs = NETWORK_SETTLE_SECS if self.is_network and is_default else config.settle_secs
+        incomplete_secs = 0.0 if self._is_once else config.incomplete_secs
+        self.settler.patience = Patience(settle_secs, incomplete_secs, is_lease_asked=not self.is_network)
+        self.settler.reader = TreeReader(kind_by_name, excluded=self._excluded(), is_recursive=config.is_recursive)
 
     def _compare(self, root: int, reading: Reading) -> bool:
         known = self._store.known(self.config.name)
-        found = candidates(reading.tree, self._rules(reading.tree, known))
-        arrivals = compare(found, known, self.config.path)
+        arrivals = compare(candidates(reading.tree, self._rules(reading.tree, known)), known, self.config.path)
         self._tell_oddities(reading)
-        ended = [self._miss(root, reading, *entry) for entry in arrivals.missing]
-        self._follow(arrivals.settling)
-        self._sight(arrivals.new)
-        states = {number: state for _, number, state in known.values()}
-        self._forget_ended(states)
-        return any(ended) or bool(arrivals.new)
+        self.settler.forget_others([number for _, number, state in known.values() if state is JobState.SETTLING])
+        is_ended = [self._miss(root, reading, *entry) for entry in arrivals.missing]
+        self._unsighted = arrivals.new
+        for number, candidate in arrivals.settling.items():
+            self._follow(number, candidate)
+        return any(is_ended)
 
-    def _rules(self, tree: Tree, known: dict[Path, tuple[Stamp, int, JobState]]) -> Rules:
+    def _rules(self, tree: Tree, known: Known) -> Rules:
         by_folder = self.config.folders == "job"
+        is_style = frozenset(style_names()).__contains__
         if not by_folder or not tree.folders:
-            return Rules(by_folder, set(style_names()).__contains__)
+            return Rules(by_folder, is_style)
         start = len(str(self.config.path)) + 1
         jobs = {str(path)[start:]: state for path, (_, _, state) in known.items() if state is not JobState.CANCELLED}
         files = {file.relative for part in tree.walk() for file in part.files}
         folders = {path for path, state in jobs.items() if state is not JobState.SETTLING}
-        return Rules(by_folder, set(style_names()).__contains__, folders, files & jobs.keys())
+        return Rules(by_folder, is_style, folders, files & jobs.keys())
 
-    def _sight(self, found: list[Candidate]) -> None:
-        sightings = Sightings(self.config)
-        for start in range(0, len(found), _SIGHTINGS_AT_ONCE):
-            part = found[start : start + _SIGHTINGS_AT_ONCE]
-            seen = [sightings.of(candidate) for candidate in part]
-            jobs = self._store.sight(one.sighting for one in seen)
-            reach("intake:sighted")
-            for job, candidate, one in zip(jobs, part, seen, strict=True):
-                self.settling[job.id] = Settling.begin(job, candidate, self.settle_secs, refusal=one.refusal)
-
-    def _follow(self, found: dict[int, Candidate]) -> None:
+    def _follow(self, number: int, candidate: Candidate) -> None:
         """Go on with what settles; take up what another daemon, or a worker, left settling."""
-        anew = list[Candidate]()
-        for number, candidate in found.items():
-            settling = self.settling.get(number)
-            if settling is None:
-                anew += self._take_up(number, candidate)
-            elif settling.candidate.sidecar != candidate.sidecar:
-                anew.append(candidate)
-            else:
-                self._see(settling, candidate)
-        self._sight(anew)
+        settling = self.settler.get(number)
+        if settling is None:
+            self._take_up(number, candidate)
+        elif settling.candidate.sidecar != candidate.sidecar:
+            self._unsighted.append(candidate)
+        elif not settling.is_hashed:  # what is being read is judged afterwards
+            settling.see(candidate)
 
-    def _take_up(self, number: int, candidate: Candidate) -> list[Candidate]:
-        """Begin to follow a settling job; return its source where it should be sighted anew, as settings are now."""
+    def _take_up(self, number: int, candidate: Candidate) -> None:
+        """Follow a settling job; if it was never worked on, sight its source anew, as settings are now."""
         try:
             job = self._store.get(number)
         except JobNotFoundError:
-            return []
+            return
         if job.state is not JobState.SETTLING:
-            return []
+            return
         if job.attempt == 0 and job.source == self.config.path / candidate.relative:
-            return [candidate]
-        self.settling[number] = Settling.begin(job, candidate, self.settle_secs)
-        return []
+            self._unsighted.append(candidate)
+        else:
+            self.settler.begin(job, candidate)
 
     def _miss(self, root: int, reading: Reading, number: int, relative: str, state: JobState) -> bool:
-        """Deal with a job whose source is no candidate; return whether it has ended."""
+        """Deal with a waiting job whose source is no candidate; return whether it has ended."""
         if any(relative == path or relative.startswith(f"{path}/") or not path for path in reading.unread):
             return False
         try:
             job = self._store.get(number)
             if job.source != self.config.path / relative or job.state is not state:
                 return False  # a link's source; or it has moved on
-            there = look_at(root, relative, job.kind, self._reader())
+            there = look_at(root, relative, job.kind, self.settler.reader)
         except OddSourceError as error:
-            return self._cancel(number, str(error))
+            return self.settler.cancel(number, str(error))
         except (OSError, JobNotFoundError):
             return False
         if there is None:
-            return self._cancel(number, "source gone")
+            return self.settler.cancel(number, "source gone")
         if state is JobState.SETTLING and job.kind is JobKind.FOLDER and _is_in(reading.tree, relative):
-            return self._cancel(number, _ONE_BY_ONE)
+            return self.settler.cancel(number, _ONE_BY_ONE)
         if state is JobState.SETTLING:
             self._follow_apart(job, there)
         return False
 
     def _follow_apart(self, job: Job, candidate: Candidate) -> None:
         """Follow a source that lies where no new ones are looked for, like `failed/`, and is to be tried again."""
-        settling = self.settling.get(job.id)
+        settling = self.settler.get(job.id)
         if settling is None:
-            self.settling[job.id] = Settling.begin(job, candidate, self.settle_secs)
-        else:
-            self._see(settling, candidate)
-
-    def _see(self, settling: Settling, candidate: Candidate) -> bool:
-        """Note how a settling source looks now; return whether it stood still. What is being read is judged later."""
-        return settling.is_hashed or settling.see(candidate)
-
-    def _is_complete(self, root: int, settling: Settling) -> bool:
-        """Look once more at a source that has stood still for long enough."""
-        job, candidate, reader = settling.job, settling.candidate, self._reader()
-        if settling.refusal:
-            self._refuse(job.id, settling.refusal)
-            return False
-        try:
-            now = look_at(root, candidate.relative, job.kind, reader)
-            if now is None or now.sidecar != candidate.sidecar:
-                settling.look_again()
-                self.hint()
-                return False
-            if not self._see(settling, now):
-                return False
-            if self.is_network or not is_written(root, candidate.relative, job.kind, reader):
-                return True
-            self._wait_for(settling, "a program has it open for writing")
-        except OddSourceError as error:
-            self._cancel(job.id, str(error))
-        except OSError as error:
-            self._cannot_read(settling, error)
-        return False
-
-    def _cannot_read(self, settling: Settling, error: OSError) -> None:
-        why = f"it cannot be read: {error.strerror or error}"
-        age_secs = boot_secs() - settling.job.stamped_boot_secs
-        if self.is_once or age_secs >= self.config.incomplete_secs:
-            self._refuse(settling.job.id, why)
-        else:
-            self._wait_for(settling, why)
-
-    def _wait_for(self, settling: Settling, why: str) -> None:
-        settling.look_again()
-        if settling.told != why:
-            settling.told = why
-            logger.info('"%s" has to wait: %s.', shown(settling.candidate.relative), why)
-
-    def _cancel(self, number: int, reason: str) -> bool:
-        """Cancel a job; False if it has come to an end already."""
-        self.forget(number)
-        with suppress(MoveError, JobNotFoundError):
-            self._store.cancel(number, reason)
-            return True
-        return False
-
-    def _refuse(self, number: int, reason: str) -> None:
-        """Fail a settling job, unless it settles no longer."""
-        self.forget(number)
-        with suppress(MoveError, JobNotFoundError):
-            self._store.refuse(number, reason)
-
-    def _forget_ended(self, states: dict[int, JobState]) -> None:
-        """Follow no longer what somebody cancelled."""
-        for number in [number for number in self.settling if states.get(number) not in (None, JobState.SETTLING)]:
-            self.forget(number)
+            self.settler.begin(job, candidate)
+        elif not settling.is_hashed:
+            settling.see(candidate)
 
     def _tell_oddities(self, reading: Reading) -> None:
         for relative, why in reading.oddities.items():
-            if relative not in self._told:
+            if relative not in self._oddities:
                 logger.info('"%s" in "%s" is left out: %s.', shown(relative), shown(self.config.path), why)
-        self._told = set(reading.oddities)
+        self._oddities = set(reading.oddities)
 
     def _tell_away(self, why: str) -> None:
         if why != self.away:
             logger.warning("%s. Nothing in it is cancelled; its jobs wait.", why)
         self.away = why
-        self.settling.clear()
+        self.settler.forget_others(())
+        self._unsighted.clear()
 
     def _tell_back(self) -> None:
         if self.away:
@@ -332,10 +261,8 @@ class FolderIntake:
 
     def _is_another(self, root: int) -> bool:
         """Tell whether jobs wait for sources of this folder, and none of these lies in it."""
-        jobs = self._store.list(_OPEN, folder=self.config.name)
-        below = [
-            job.source.relative_to(self.config.path) for job in jobs if job.source.is_relative_to(self.config.path)
-        ]
+        sources = [job.source for job in self._store.list(_OPEN, folder=self.config.name)]
+        below = [path.relative_to(self.config.path) for path in sources if path.is_relative_to(self.config.path)]
         return bool(below) and not any(_is_there(root, path) for path in below)
 
 

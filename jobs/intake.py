@@ -20,6 +20,8 @@ from .fingerprints import Fingerprint, Hashed, Hasher
 from .folder_intake import FolderIntake, kind_by_name
 from .job import Job, JobState
 from .observer import Observer
+from .readiness import Settling
+from .settler import Settler
 from .store import JobStore
 
 logger = logging.getLogger(__name__)
@@ -92,20 +94,23 @@ class Intake:
         for name in self._observer.take() | frozenset(hints):
             if name in self._folders:
                 self._folders[name].hint()
-        is_changed = [folder.look() for folder in list(self._folders.values()) if folder.is_due]
+        is_changed = False
+        for folder in list(self._folders.values()):
+            is_changed |= folder.is_due and folder.look()
+            is_changed |= folder.sight_some()
         self._hash_complete()
-        return self._queue_hashed() or any(is_changed)
+        return self._queue_hashed() or is_changed
 
     @property
     def is_quiet(self) -> bool:
         """All folders were looked through, and nothing in those that are there is settling or being read."""
-        folders = self._folders.values()
-        if self._hashed or not all(folder.has_looked for folder in folders):
+        if self._hashed or not all(folder.is_quiet for folder in self._folders.values()):
             return False
-        there = {folder.config.name for folder in folders if not folder.away}
-        if any(folder.settling for folder in folders):
-            return False
-        return not any(job.folder in there for job in self._store.list({JobState.SETTLING}))
+        there = {name: folder for name, folder in self._folders.items() if not folder.away}
+        settling = [job for job in self._store.list({JobState.SETTLING}) if job.folder in there]
+        for job in settling:
+            there[job.folder].hint()  # somebody sent it back there
+        return not settling
 
     @property
     def away(self) -> frozenset[str]:
@@ -132,11 +137,10 @@ class Intake:
         self._observer.watch({name: (folder.config, folder.is_network) for name, folder in there.items()})
 
     def _hash_complete(self) -> None:
+        """Have read what is complete, as much as there is room for."""
         for folder in self._folders.values():
-            for settling in folder.due():
-                candidate = settling.candidate
-                if not self._hasher.submit(settling.job, folder.config.path, candidate.relative):
-                    return
+            for settling in folder.complete(self._hasher.room):
+                self._hasher.submit(settling.job, folder.config.path, settling.candidate.relative)
                 settling.is_hashed = True
 
     def _queue_hashed(self) -> bool:
@@ -144,13 +148,12 @@ class Intake:
         self._hashed |= {hashed.job_id: hashed for hashed in self._hasher.results()}
         ready = dict[int, tuple[Job, Fingerprint]]()
         for number, hashed in list(self._hashed.items())[:_QUEUED_AT_ONCE]:
-            folder = next((each for each in self._folders.values() if number in each.settling), None)
-            settling = folder.settling[number] if folder is not None else None
-            if folder is None or settling is None:
+            settler, settling = self._settler_of(number)
+            if settling is None:
                 del self._hashed[number]
             elif hashed.fingerprint is None or hashed.fingerprint.stamp != settling.candidate.stamp:
                 del self._hashed[number]
-                folder.take_back(settling, hashed)
+                settler.take_back(hashed)
             else:
                 ready[number] = settling.job, hashed.fingerprint
         if ready:
@@ -170,8 +173,13 @@ class Intake:
                     self._store.queue(*order)
         for number in ready:
             del self._hashed[number]
-            for folder in self._folders.values():
-                folder.forget(number)
+            self._settler_of(number)[0].forget([number])
+
+    def _settler_of(self, number: int) -> tuple[Settler, Settling | None]:
+        """Return who follows a job, and what is known of it; None if nobody does."""
+        settlers = [folder.settler for folder in self._folders.values()]
+        found = next((settler for settler in settlers if settler.get(number) is not None), settlers[0])
+        return found, found.get(number)
 
 
 def _start(folders: Collection[FolderIntake]) -> None:
