@@ -77,7 +77,8 @@ class Journal:
         self._store = store
         self._path = state_dir / MOVES_NAME
         self._max_bytes = max_bytes
-        self._number = last_number(self._path)
+        last = last_number(self._path)
+        self._number = last if last <= store.last_move() else 0  # a new table counts from the start
         self._failed: set[int] = set()
 
     @property

@@ -96,6 +96,11 @@ class Queries(Table):
         rows = self._rows("SELECT * FROM moves WHERE number > ? ORDER BY number LIMIT ?", (after, limit))
         return [to_move(row) for row in rows]
 
+    def last_move(self) -> int:
+        """Return the number of the last change of state there ever was in this table, purged ones included."""
+        rows = self._rows("SELECT seq FROM sqlite_sequence WHERE name = 'moves'")
+        return rows[0]["seq"] if rows else 0
+
     def history(self, job_id: int) -> Moves:
         """Return all changes of state of one job, oldest first; also of one that became another's link."""
         return [to_move(row) for row in self._rows("SELECT * FROM moves WHERE job_id = ? ORDER BY number", (job_id,))]

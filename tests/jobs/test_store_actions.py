@@ -137,6 +137,16 @@ def test_purging_forgets_ended_jobs_whose_sources_are_gone(store: JobStore, tmp_
     assert tmp_path / "gone" not in store.known(folder)
 
 
+def test_numbers_of_moves_go_on_after_a_purge(store: JobStore, tmp_path: Path) -> None:
+    assert store.last_move() == 0
+    store.note_aftermath(done(store, "gone", folder=str(tmp_path)))
+    assert store.last_move() == 5
+    store.purge(older_than_secs=-1)
+    assert store.last_move() == 5
+    settled(store, "next")
+    assert [move.number for move in store.moves()] == [6]
+
+
 def test_purging_believes_nothing_of_a_folder_that_is_away(store: JobStore, tmp_path: Path) -> None:
     away, unmounted = tmp_path / "away", tmp_path / "unmounted"
     unmounted.mkdir()
