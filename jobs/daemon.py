@@ -16,7 +16,7 @@ from .aftermath import Aftermath
 from .clocks import boot_secs
 from .config import WatchConfig
 from .config_files import ConfigFile
-from .errors import AlreadyWatchedError, StoreBusyError, StoreError, StoreFullError, WatchFolderError
+from .errors import AlreadyWatchedError, StoreBusyError, StoreFullError
 from .find_table import TABLE_NAME
 from .health import LOCK_NAME, FolderHealth, Heartbeat
 from .intake import Intake
@@ -27,6 +27,7 @@ from .locks import FileLock, OwnerLocks, holder, new_owner
 from .pool import Pool, PoolSettings, find_devices
 from .recovery import recover
 from .roots import is_away
+from .rounds import Rounds
 from .schedule import parse_schedule
 from .signals import EXIT_INTERRUPTED, StopRequests, stop_requests
 from .store import JobStore, open_store
@@ -105,10 +106,8 @@ class _Run:
         self._journal = Journal(store, config.state_dir)
         self._leftovers = Leftovers(store, config.state_dir)
         self._heart = Heartbeat(config.state_dir)
-        self._due: dict[str, float] = {}
         self._next_look = 0.0
-        self._troubles: dict[str, str] = {}
-        self._last_error = ""
+        self._rounds = Rounds()
         self._is_over = False
 
     def run(self) -> int:
@@ -118,34 +117,44 @@ class _Run:
             self._begin()
             while not self._stop.is_stopping and not self._is_over:
                 self._round()
-                self._stop.wait(_TROUBLE_SECS if self._troubles else ROUND_SECS)
+                self._stop.wait(_TROUBLE_SECS if self._rounds.troubles else ROUND_SECS)
             return self._end()
 
     def _begin(self) -> None:
-        """Take up what the last daemon left, before anything new begins."""
-        self._journal.begin()
-        self._recover()
+        """Take up what the last daemon left, before anything new begins; wait where the table's disk is full."""
+        while not self._stop.is_stopping:
+            try:
+                self._intake.start()
+                break
+            except (StoreFullError, StoreBusyError) as error:
+                logger.warning("nothing can begin: %s", error)
+                self._stop.wait(_TROUBLE_SECS)
+        self._rounds.do("journal", self._journal.begin)
+        self._rounds.do("recovery", self._recover)
+        self._rounds.do("leftovers", self._sweep)
+        self._rounds.do("open folders", self._open_folders)
+        self._rounds.do("workers", self._pool.start)
+
+    def _sweep(self) -> None:
+        """Remove all that dead processes left."""
         self._leftovers.sweep(self._outputs(), is_over=True)
         for folder in self._outputs():
             remove_temporaries(folder)
-        self._intake.start()
-        self._open_folders()
-        self._pool.start()
 
     def _round(self) -> None:
         """Do a bit of everything; what goes wrong in one part stops no other."""
-        self._do("configuration", self._look_at_config)
-        self._do("intake", self._intake.tick)
-        self._do("workers", self._pool.tick)
-        self._do("recovery", self._recover, _RECOVERY_SECS)
-        self._do("open folders", self._open_folders, _RECOVERY_SECS)
-        self._do("blocked jobs", self._waker.tick)
-        self._do("aftermath", self._aftermath.tick)
-        self._do("leftovers", lambda: self._leftovers.tick(self._outputs))
-        self._do("journal", self._journal.tick)
-        self._do("sign of life", lambda: self._beat("watching"))
-        if self._config.is_once and not self._troubles:
-            self._do("end", self._look_for_end)
+        self._rounds.do("configuration", self._look_at_config)
+        self._rounds.do("intake", self._intake.tick)
+        self._rounds.do("workers", self._pool.tick)
+        self._rounds.do("recovery", self._recover, _RECOVERY_SECS)
+        self._rounds.do("open folders", self._open_folders, _RECOVERY_SECS)
+        self._rounds.do("blocked jobs", self._waker.tick)
+        self._rounds.do("aftermath", self._aftermath.tick)
+        self._rounds.do("leftovers", lambda: self._leftovers.tick(self._outputs))
+        self._rounds.do("journal", self._journal.tick)
+        self._rounds.do("sign of life", lambda: self._beat("watching"))
+        if self._config.is_once and not self._rounds.troubles:
+            self._rounds.do("end", self._look_for_end)
 
     def _end(self) -> int:
         """Let the workers come to where nothing is lost; do not wait when asked twice."""
@@ -154,17 +163,17 @@ class _Run:
         until = boot_secs() + self._config.grace_secs
         while not self._stop.is_urgent and self._is_busy(until):
             self._pool.tick()
-            self._do("aftermath", self._aftermath.collect)
-            self._do("journal", self._journal.tick)
-            self._do("sign of life", lambda: self._beat("draining"))
+            self._rounds.do("aftermath", self._aftermath.collect)
+            self._rounds.do("journal", self._journal.tick)
+            self._rounds.do("sign of life", lambda: self._beat("draining"))
             self._stop.wait(ROUND_SECS / 5)
         if self._stop.is_urgent:
             logger.warning("asked twice: ending at once; jobs go on from here later.")
         self._pool.kill()
         self._aftermath.stop()
-        self._do("recovery", self._recover)
-        self._do("leftovers", lambda: self._leftovers.sweep(self._outputs(), is_over=True))
-        self._do("journal", self._journal.flush)
+        self._rounds.do("recovery", self._recover)
+        self._rounds.do("leftovers", self._sweep)
+        self._rounds.do("journal", self._journal.flush)
         self._heart.stop()
         return EXIT_INTERRUPTED if self._stop.is_urgent else self._verdict()
 
@@ -181,36 +190,6 @@ class _Run:
             self._pool.kill()
             self._intake.stop()
             self._aftermath.stop()
-
-    def _do(self, part: str, work: Callable[[], object], every_secs: float = 0.0) -> None:
-        """Do one part of the work, if it is time; note what went wrong, and that it is over.
-
-        Raises:
-            StoreError: the table cannot be used, and waiting will not help.
-        """
-        if boot_secs() < self._due.get(part, 0.0):
-            return
-        self._due[part] = boot_secs() + every_secs
-        try:
-            work()
-        except (StoreFullError, StoreBusyError, OSError, WatchFolderError, AlreadyWatchedError) as error:
-            self._note_trouble(part, str(error))
-        except StoreError:
-            raise
-        except Exception as error:  # a mistake in one part must not lose the others' work
-            if self._note_trouble(part, f"{type(error).__name__}: {error}"):
-                logger.exception("this should not have happened.")
-        else:
-            if self._troubles.pop(part, None) is not None:
-                logger.info("the %s goes on: what was in the way is over.", part)
-
-    def _note_trouble(self, part: str, text: str) -> bool:
-        """Remember what is in the way; say it once, and return whether it was said now."""
-        if self._troubles.get(part) == text:
-            return False
-        self._troubles[part] = self._last_error = text
-        logger.warning("the %s has to wait: %s", part, text)
-        return True
 
     def _recover(self) -> None:
         recover(
@@ -299,8 +278,8 @@ class _Run:
             folders,
             workers=[vars(status) for status in self._pool.running()],
             counts=counts,
-            trouble="; ".join(f"{part}: {text}" for part, text in self._troubles.items()),
-            last_error=self._last_error,
+            trouble=self._rounds.summary(),
+            last_error=self._rounds.last_error,
         )
 
     def _health_of(self, name: str) -> FolderHealth:
@@ -313,7 +292,7 @@ def _lock(path: Path) -> Iterator[None]:
     lock = FileLock(path)
     if not lock.acquire():
         raise AlreadyWatchedError(
-            f'another watch uses "{path.parent}" ({holder(path)}); end it first, or choose another --output or --state-dir.'
+            f'another watch uses "{path.parent}" ({holder(path)}); end it first, or choose another --output.'
         )
     try:
         yield
