@@ -46,14 +46,12 @@ class Table:
         """Do all of the block, or nothing of it. On leaving it, everything is on the disk."""
         with self._turn, told(self.path):
             self._check_place()
-            self._connection.execute("BEGIN IMMEDIATE")
             try:
+                self._connection.execute("BEGIN IMMEDIATE")
                 yield
                 self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:  # SQLite itself rolls back when the disk is full
-                    self._connection.execute("ROLLBACK")
-                raise
+            finally:
+                self._leave()
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -63,12 +61,16 @@ class Table:
                 yield
                 return
             self._check_place()
-            self._connection.execute("BEGIN")
             try:
+                self._connection.execute("BEGIN")
                 yield
             finally:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+                self._leave()
+
+    def _leave(self) -> None:
+        """Take back what was not committed; SQLite has done so itself after some errors."""
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
 
     def _check_place(self) -> None:
         if os.getpid() != self._pid:
