@@ -95,7 +95,7 @@ def list_jobs(
     click.echo(f"{counts_line(counts)}{more}{_standing(where, paused)}")
 
 
-@jobs.command()
+@jobs.command(short_help="Show everything about one job.")
 @click.argument("number", type=int, metavar="JOB")
 @table_options()
 @click.pass_context
@@ -116,7 +116,7 @@ def show(context: click.Context, number: int, output: Path | None, state_dir: Pa
     click.echo(job_text(job, moves, links, status))
 
 
-@jobs.command()
+@jobs.command(short_help="Queue jobs again, with fresh budgets.")
 @click.argument("numbers", type=int, nargs=-1, metavar="[JOB]...")
 @click.option("--failed", "all_failed", is_flag=True, help="All that failed.")
 @table_options()
@@ -130,7 +130,7 @@ def retry(
         return _each(context, "queued again", chosen, store.retry)
 
 
-@jobs.command()
+@jobs.command(short_help="Give jobs up.")
 @click.argument("numbers", type=int, nargs=-1, metavar="[JOB]...")
 @click.option("--all-queued", is_flag=True, help="All that wait; not those that are being worked on.")
 @table_options()
@@ -144,7 +144,7 @@ def cancel(
         return _each(context, "cancelled", chosen, lambda number: store.cancel(number, "cancelled by hand"))
 
 
-@jobs.command()
+@jobs.command(short_help="Start nothing more, or hold jobs back.")
 @click.argument("numbers", type=int, nargs=-1, metavar="[JOB]...")
 @table_options()
 @click.pass_context
@@ -164,12 +164,12 @@ def resume(context: click.Context, numbers: tuple[int, ...], output: Path | None
         return _hold(context, store, numbers, False)
 
 
-@jobs.command()
+@jobs.command(short_help="Forget what ended long ago.")
 @click.option("--older-than", type=Duration(), default="30d", show_default=True, help="Age since the last change.")
 @table_options()
 @click.pass_context
 def purge(context: click.Context, older_than: float, output: Path | None, state_dir: Path | None) -> None:
-    """Forget jobs that are done or cancelled, and were so for long. No result and no source is touched."""
+    """Forget jobs that ended long ago and whose sources are gone. No result and no source is touched."""
     from .leftovers import remove_thumbnails
 
     with _table(output, state_dir) as (store, where):
@@ -178,7 +178,7 @@ def purge(context: click.Context, older_than: float, output: Path | None, state_
     _tell(context, {"purged": number}, f"{number} jobs forgotten.")
 
 
-@jobs.command()
+@jobs.command(short_help="Print all jobs as JSON or CSV.")
 @click.option("--format", "form", type=click.Choice(["json", "csv"]), default="json", show_default=True)
 @table_options()
 @click.pass_context
@@ -194,7 +194,7 @@ def export(context: click.Context, form: str, output: Path | None, state_dir: Pa
     writer.writerows(records)
 
 
-@jobs.command()
+@jobs.command(short_help="Exit code 0 if a watch is running and well.")
 @table_options()
 @click.pass_context
 def health(context: click.Context, output: Path | None, state_dir: Path | None) -> int:
