@@ -1,10 +1,13 @@
 """Several processes at one job table (row 29), and processes that die in the middle of a change."""
 
 import json
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -54,6 +57,30 @@ def memory_disk() -> Iterator[Path]:
     place = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=place if place.is_dir() else None) as folder:
         yield Path(folder)
+
+
+_STEPS = """
+import sys
+from pathlib import Path
+from jobs.errors import StoreError
+from jobs.store import open_store
+from tests.jobs.rows import STAMP, published, settled
+try:
+    store = open_store(Path(sys.argv[1]))
+    for name in ("a", "b"):
+        job = settled(store, name)
+        print("settling", flush=True)
+        for state, step in (
+            ("queued", lambda: store.queue(job, name, STAMP)),
+            ("running", lambda: store.claim("w")),
+            ("publishing", lambda: published(store, job)),
+            ("done", lambda: store.finish(job)),
+        ):
+            job = step()
+            print(state, flush=True)
+except StoreError:
+    print("refused", flush=True)
+"""
 
 
 def _start(code: str, *arguments: object) -> subprocess.Popen[str]:
@@ -113,3 +140,39 @@ def test_a_change_survives_whole_or_not_at_all_when_its_process_is_killed(tmp_pa
                 store.release(orphan, JobState.FAILED)
             for job in store.list({JobState.SETTLING, JobState.QUEUED}):
                 store.cancel(job.id)
+
+
+@pytest.mark.slow
+def test_a_call_waits_thirty_seconds_for_a_lock_and_succeeds(tmp_path: Path) -> None:
+    """Row 30."""
+    path = tmp_path / "jobs.sqlite"
+    with open_store(path) as store:
+        other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN EXCLUSIVE")
+        threading.Timer(30.0, lambda: other.execute("COMMIT")).start()
+        began = time.monotonic()
+        store.pause(True)
+        assert 29.0 < time.monotonic() - began < 35.0
+        assert store.is_paused()
+        other.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
+@pytest.mark.parametrize("call", ["fdatasync", "pwrite64", "unlink", "openat"])
+def test_a_system_call_that_fails_leaves_a_sound_table_that_has_all_it_acknowledged(
+    tmp_path: Path, call: str, error: str
+) -> None:
+    """Rows 13 to 15, for the table alone."""
+    if shutil.which("strace") is None:
+        pytest.skip("no strace")
+    for nth in (1, 2, 3, 5, 8, 13):
+        path = tmp_path / f"{nth}.sqlite"
+        open_store(path).close()
+        watched = [f"-P{name}" for name in (path, f"{path}-journal")]
+        strace = ["strace", "-f", "-qq", "-o/dev/null", *watched, "-e", f"inject={call}:error={error}:when={nth}"]
+        command = [*strace, sys.executable, "-c", _STEPS, str(path)]
+        told = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True).stdout.split()
+        with open_store(path, check=True) as store:
+            moves = [move.after.value for move in store.moves()]
+        assert moves == [state for state in told if state != "refused"]
