@@ -17,6 +17,7 @@ from .candidates import of_folder, pictures
 from .disks import rename_no_replace
 from .job import Job, JobKind, JobState, Stamp
 from .publishing import candidates
+from .report_files import shortened
 from .tree import SIDECAR_SUFFIX, Tree, TreeReader
 
 logger = logging.getLogger(__name__)
@@ -86,7 +87,8 @@ def _delete(job: Job, source: Path, stamp: Stamp | None) -> None:
         _delete_pictures(source)
     else:
         source.unlink()
-    _sidecar(source).unlink(missing_ok=True)
+    if os.path.lexists(_sidecar(source)):  # its name may be longer than names can be
+        _sidecar(source).unlink(missing_ok=True)
 
 
 def _delete_pictures(folder: Path) -> None:
@@ -109,7 +111,7 @@ def _move(job: Job, source: Path, stamp: Stamp | None, name: str) -> Path | None
         return None
     place.parent.mkdir(parents=True, exist_ok=True)
     moved = _rename(job, source, place)
-    if moved is not None:
+    if moved is not None and os.path.lexists(_sidecar(source)):
         with suppress(FileNotFoundError, FileExistsError):
             rename_no_replace(_sidecar(source), _sidecar(moved))
     return moved
@@ -175,7 +177,7 @@ def _reason(job: Job) -> str:
 
 
 def _reason_file(source: Path) -> Path:
-    return source.with_name(source.name + REASON_SUFFIX)
+    return source.with_name(shortened(source.name, REASON_SUFFIX))
 
 
 def _forget_reason(job: Job, source: Path) -> None:

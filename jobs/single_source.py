@@ -5,6 +5,7 @@ Opens regular files below an open watch folder and nothing else; tables and tree
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -79,5 +80,9 @@ def _stamp_of(root: int, relative: str) -> Stamp | None:
             status = os.stat(name, dir_fd=folder, follow_symlinks=False)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:  # a source's name can be so long that no sidecar fits it
+                return None
+            raise
     check_regular(status, relative)
     return Stamp.of(status)

@@ -37,6 +37,10 @@ class FfmpegError(PipelineError):
     """The ffmpeg program is missing or failed; the message ends with its last lines."""
 
 
+class ChunkError(FfmpegError):
+    """Rendered chunks are damaged, too short or do not fit together: they have to be rendered again."""
+
+
 class VerificationError(PipelineError):
     """The finished video does not match its source and was not published."""
 

@@ -16,7 +16,7 @@ from typing import Any
 from .colour import ColourTags
 from .containers import CONTAINERS, Container
 from .covers import attached_covers
-from .errors import FfmpegError, UnsupportedInputError
+from .errors import ChunkError, FfmpegError, UnsupportedInputError
 from .feed import FfmpegFeed
 from .ffmpeg import SOURCE_OPTIONS, compile_arguments, ffmpeg_version, file_url, graph_url, run_ffmpeg
 from .mediainfo import MediaInfo
@@ -208,9 +208,9 @@ class _Joined:
         places = tuple(header.places for header in headers)
         num_pictures = sum(map(len, places))
         if num_pictures != len(pts) or not headers:
-            raise FfmpegError(f"the rendered chunks hold {num_pictures} pictures, {len(pts)} are expected.")
+            raise ChunkError(f"the rendered chunks hold {num_pictures} pictures, {len(pts)} are expected.")
         if len({header.extradata for header in headers}) > 1:
-            raise FfmpegError("the rendered chunks are of different encoders; remove the work folder and run again.")
+            raise ChunkError("the rendered chunks are of different encoders; remove the work folder and run again.")
         return cls(
             chunks=tuple(chunks),
             pts=tuple(map(int, pts)),
@@ -310,7 +310,7 @@ def _packets(chunk: Path) -> Iterator[Any]:
             stream = container.streams.video[0]
             yield from (packet for packet in container.demux(stream) if packet.size)
     except (av.FFmpegError, IndexError) as error:
-        raise FfmpegError(
+        raise ChunkError(
             f"the rendered chunk {show(chunk)} cannot be read ({error}); remove it and run again."
         ) from error
 

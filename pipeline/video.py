@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
@@ -18,7 +18,7 @@ from .codecs import CODECS
 from .compare import beside, beside_wh
 from .decode import DecodeReport, iter_chunk, iter_frames
 from .encode import EncodePlan, EncodeSettings, VideoEncoder, choose_codec, choose_suffix, plan_encoding
-from .errors import UnreadableInputError, UnsupportedInputError, VerificationError
+from .errors import ChunkError, UnreadableInputError, UnsupportedInputError, VerificationError
 from .inputs import Item, name_of
 from .mux import MuxReport, copy_streams, mux
 from .plan import Plan
@@ -82,8 +82,9 @@ class _Conversion:
             may_copy = not (is_restyled or analysis.warnings or self.settings.compare != "none")
             if not (may_copy and self._copy(finished, analysis)):
                 chunks = self._render(analysis, plan, folder, encoding)
-                self._join(chunks, analysis, encoding, finished)
-                self._verify(finished, analysis, folder)
+                with _rendered_again_if_wrong(folder):
+                    self._join(chunks, analysis, encoding, finished)
+                    self._verify(finished, analysis)
             self._check_source()
             self.report.stop_clock(self.started)
             self.publisher.publish(finished, output, self.report)
@@ -139,15 +140,10 @@ class _Conversion:
         self._note_mux(muxed)
         return True
 
-    def _verify(self, finished: Path, analysis: Analysis, folder: Path) -> None:
+    def _verify(self, finished: Path, analysis: Analysis) -> None:
         """Compare the result with its source."""
         before = perf_counter()
-        try:
-            self._note_verified(self._compared(finished, analysis, size_wh=self._coded_wh()))
-        except VerificationError as error:
-            for finished_mark in folder.glob("chunk-*.json"):  # whatever was wrong must not come back with a resume
-                finished_mark.unlink()
-            raise VerificationError(f"{error} Nothing was published; the next run renders everything again.") from error
+        self._note_verified(self._compared(finished, analysis, size_wh=self._coded_wh()))
         self.report.stage_secs["verify"] = perf_counter() - before
 
     def _compared(self, finished: Path, analysis: Analysis, **how: Any) -> VerifyReport:
@@ -279,3 +275,14 @@ class _Conversion:
         renderer.stats.stage_secs["render"] = perf_counter() - chunk_started
         save_stats(chunk, renderer.stats, renderer.meter.sums)
         self.progress.checkpoint()
+
+
+@contextmanager
+def _rendered_again_if_wrong(folder: Path) -> Iterator[None]:
+    """Forget the finished chunks if they cannot be joined, or give a wrong result: that must not come with a resume."""
+    try:
+        yield
+    except (VerificationError, ChunkError) as error:
+        for finished_mark in folder.glob("chunk-*.json"):
+            finished_mark.unlink()
+        raise type(error)(f"{error} Nothing was published; the next run renders everything again.") from error
