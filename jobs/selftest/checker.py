@@ -14,6 +14,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from collections import Counter, defaultdict
 from contextlib import closing
 from pathlib import Path
@@ -24,6 +25,8 @@ TERMINAL = ("done", "failed", "cancelled")
 RESULTS = (".mp4", ".mkv", ".mov", ".webm", ".avi", ".png", ".jpg", ".jpeg")
 KEPT_STATE = ("jobs.sqlite", "watch.lock", "moves.jsonl", "health.json", "thumb", "watch.log")
 """What a daemon leaves in its state folder on purpose, by the beginning of the name."""
+ORPHAN_SECS = 3.0
+"""A process that ends within this after its daemon was only slow."""
 
 Row = dict[str, Any]
 
@@ -117,6 +120,14 @@ def marked_processes(marker: str) -> list[Row]:
     return found
 
 
+def find_orphans(marker: str) -> list[Row]:
+    """List marked processes that do not end within some seconds; what is just ending is no orphan."""
+    deadline = time.monotonic() + ORPHAN_SECS
+    while (found := marked_processes(marker)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
+
+
 def find_lost(jobs: list[Row], links: list[Row], dropped: list[Row]) -> list[Row]:
     """List what was accepted or dropped and has come to no end, or to another one than it had to."""
     lost = [
@@ -201,7 +212,7 @@ def judge(arguments: argparse.Namespace) -> Row:
         "lost": find_lost(jobs, links, dropped),
         "duplicates": find_duplicates(jobs, moves, outputs, frames),
         "partial": find_partial(jobs, outputs, frames, dropped) + sampled["partial"],
-        "orphans": marked_processes(arguments.marker) if arguments.marker else [],
+        "orphans": find_orphans(arguments.marker) if arguments.marker else [],
         "temp_left": [path for out in arguments.out for path in left_over(out, arguments.state, outputs)],
     }
     if (verdict := integrity(table)) != "ok":

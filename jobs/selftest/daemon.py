@@ -91,7 +91,7 @@ class DaemonProcess:
         """Let the results go to another disk, and the job table to another folder."""
         self.out, self.state, self.outputs = out, state, [out]
         out.mkdir(parents=True, exist_ok=True)
-        self._watched = [str(self.inbox), "-o", str(out), "--state", str(state)]
+        self._watched = [str(self.inbox), "-o", str(out), "--state-dir", str(state)]
 
     def signal(self, number: int) -> None:
         """Send a signal to the daemon alone."""

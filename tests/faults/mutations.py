@@ -53,8 +53,8 @@ MUTATIONS = (
     Mutation(
         "frames are counted: what the encoder swallowed is missed",
         "pipeline/video.py",
-        "                self._verify(finished, analysis, folder)\n",
-        "                pass\n",
+        "                    self._verify(finished, analysis)\n",
+        "                    pass\n",
         "tests/faults/test_ffmpeg.py::test_row_09_a_join_that_loses_frames_is_no_result",
         "7, 9",
     ),

@@ -30,6 +30,7 @@ def main() -> None:
     if mode == "exit":
         sys.exit(int(values[0]))
     if mode == "signal":
+        signal.signal(int(values[0]), signal.SIG_DFL) if int(values[0]) != signal.SIGKILL else None
         os.kill(os.getpid(), int(values[0]))
     if mode == "hang":
         signal.pause()
