@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,7 @@ class Treatment:
 
     def to_json(self) -> str:
         """Return it as one line of JSON."""
-        return json.dumps(asdict(self), sort_keys=True)
+        return json.dumps(vars(self) | {"convert": dict(self.convert)}, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Treatment:

@@ -10,6 +10,7 @@ import os
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def to_job(row: sqlite3.Row) -> Job:
         source=to_path(row["source"]),
         relative=to_path(row["relative"]),
         output_folder=to_path(row["output_folder"]),
-        treatment=Treatment.from_json(row["treatment"]),
+        treatment=_treatment(row["treatment"]),
         stamp=Stamp.from_text(row["stamp"]) if row["stamp"] else None,
         ready_boot_secs=row["ready_boot_secs"] if row["boot_id"] == boot_id() else 0.0,
         stamped_boot_secs=row["stamped_boot_secs"] if row["stamped_boot_id"] == boot_id() else 0.0,
@@ -110,13 +111,19 @@ def to_link(row: sqlite3.Row) -> Link:
         job_id=row["job_id"],
         output=to_path(row["output"]) if row["output"] is not None else None,
         folder=os.fsdecode(row["folder"]),
-        treatment=Treatment.from_json(row["treatment"]),
+        treatment=_treatment(row["treatment"]),
     )
 
 
 def to_record(item: Job | Move | Link) -> dict[str, Any]:
     """Return a dataclass as JSON values; bytes of paths that are no UTF-8 are surrogates, which JSON can hold."""
     return {name: _plain(value) for name, value in asdict(item).items()}
+
+
+@lru_cache(maxsize=64)
+def _treatment(text: str) -> Treatment:
+    """Read a treatment; thousands of jobs have the same one."""
+    return Treatment.from_json(text)
 
 
 def _plain(value: Any) -> Any:
