@@ -18,12 +18,12 @@ from .config import WatchConfig
 from .config_files import ConfigFile
 from .errors import AlreadyWatchedError, StoreBusyError, StoreFullError
 from .find_table import TABLE_NAME
-from .health import LOCK_NAME, FolderHealth, Heartbeat
+from .health import FolderHealth, Heartbeat
 from .intake import Intake
 from .job import JobState
 from .journal import LOG_NAME, Journal, log_file
 from .leftovers import Leftovers, remove_temporaries
-from .locks import FileLock, OwnerLocks, holder, new_owner
+from .locks import OwnerLocks, new_owner
 from .pool import Pool, PoolSettings, find_devices
 from .recovery import recover
 from .roots import is_away
@@ -31,6 +31,7 @@ from .rounds import Rounds
 from .schedule import parse_schedule
 from .signals import EXIT_INTERRUPTED, StopRequests, stop_requests
 from .store import JobStore, open_store
+from .territory import Territory
 from .waking import Waker
 
 logger = logging.getLogger(__name__)
@@ -75,10 +76,9 @@ class Daemon:
 
         check_programs()
         state_dir = self._config.state_dir
-        for folder in (state_dir, *(each.output for each in self._config.folders)):
-            folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
-            stack.enter_context(_lock(state_dir / LOCK_NAME))
+            outputs = [folder.output for folder in self._config.folders]
+            territory = stack.enter_context(Territory(state_dir, outputs))
             stack.enter_context(log_file(state_dir / LOG_NAME))
             stop = stack.enter_context(stop_requests())
             store = stack.enter_context(open_store(state_dir / TABLE_NAME, check=True, rebuild=self._rebuild))
@@ -86,13 +86,21 @@ class Daemon:
             lock = stack.enter_context(OwnerLocks(state_dir).hold(owner))
             stack.callback(lock.path.unlink, missing_ok=True)
             pool = self._make_pool(_pool_settings(self._config))
-            return _Run(self._config, store, pool, stop, owner).run()
+            return _Run(self._config, store, pool, territory, stop, owner).run()
 
 
 class _Run:
     """One run of a daemon, from the open table to the exit code."""
 
-    def __init__(self, config: WatchConfig, store: JobStore, pool: Pool, stop: StopRequests, owner: str) -> None:
+    def __init__(
+        self,
+        config: WatchConfig,
+        store: JobStore,
+        pool: Pool,
+        territory: Territory,
+        stop: StopRequests,
+        owner: str,
+    ) -> None:
         self._config = config
         self._store = store
         self._stop = stop
@@ -101,6 +109,7 @@ class _Run:
         self._locks = OwnerLocks(config.state_dir)
         self._intake = Intake(store, config)
         self._pool = pool
+        self._territory = territory
         self._aftermath = Aftermath(store, self._is_away)
         self._waker = Waker(store, config.blocked_secs, self._is_away)
         self._journal = Journal(store, config.state_dir)
@@ -214,8 +223,7 @@ class _Run:
 
     def _take(self, config: WatchConfig) -> None:
         try:
-            for folder in config.folders:
-                folder.output.mkdir(parents=True, exist_ok=True)
+            self._territory.extend(folder.output for folder in config.folders)
             self._intake.reload(config)
         except (OSError, AlreadyWatchedError) as error:
             logger.warning("%s The configuration from before stays.", error)
@@ -241,7 +249,8 @@ class _Run:
         return self._store.places() | {(folder.name, folder.output) for folder in self._config.folders}
 
     def _outputs(self) -> frozenset[Path]:
-        return frozenset(output for _, output in self._places())
+        """Folders for results that are ours to clear up in."""
+        return frozenset(output for _, output in self._places() if self._territory.holds(output))
 
     def _is_away(self, name: str) -> bool:
         return is_away(Path(name), self._store.folder_mark(name))
@@ -285,19 +294,6 @@ class _Run:
     def _health_of(self, name: str) -> FolderHealth:
         is_gone = self._is_away(name)
         return FolderHealth(name, not is_gone, self._intake.detail(name))
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    lock = FileLock(path)
-    if not lock.acquire():
-        raise AlreadyWatchedError(
-            f'another watch uses "{path.parent}" ({holder(path)}); end it first, or choose another --output.'
-        )
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _pool_settings(config: WatchConfig) -> PoolSettings:

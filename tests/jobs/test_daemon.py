@@ -179,6 +179,16 @@ def test_two_state_folders_do_not_let_two_daemons_watch_one_folder(watch: Watch,
     assert "AlreadyWatchedError" in watch.printed
 
 
+def test_two_tables_do_not_let_two_daemons_put_results_into_one_folder(watch: Watch, tmp_path: Path) -> None:
+    watch.start()
+    watch.until(lambda: judge(watch.state).is_healthy)
+    (tmp_path / "in2").mkdir()
+    watch.inbox = tmp_path / "in2"
+    watch.configure(top=QUICK + f"state_dir = {str(tmp_path / 'state2')!r}\n")
+    assert watch.start().wait(PATIENCE_SECS) == 99
+    assert f'another watch puts its results into "{watch.out}"' in watch.printed
+
+
 def test_killed_it_leaves_no_worker_and_the_next_one_goes_on(watch: Watch) -> None:
     process = watch.start()
     watch.drop("a.mp4", "crawl 40")
