@@ -6,7 +6,6 @@ was thought dead, or whose job was cancelled, can change nothing any more.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -143,14 +142,11 @@ class Claims(Table):
         if folders is not None:
             where += f" AND folder IN ({marks(folders)})"
             values += map(to_blob, folders)
-        if closed := self._closed():
+        if closed := self._closed_folders():
             where += f" AND folder NOT IN ({marks(closed)})"
             values += map(to_blob, closed)
         found = self._jobs(f"WHERE {where} ORDER BY priority DESC, id LIMIT 1", values)
         return found[0] if found else None
-
-    def _closed(self) -> list[str]:
-        return list(json.loads(self._setting("closed_folders") or "[]"))
 
     def _mine(self, job: Job) -> Job:
         found = self._jobs(f"WHERE {_FENCE} AND {_HELD}", _fence(job))

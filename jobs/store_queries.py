@@ -137,7 +137,7 @@ class Queries(Table):
 
     def closed_folders(self) -> frozenset[str]:
         """Return the watch folders of which no job may be claimed now."""
-        return frozenset(json.loads(self._setting("closed_folders") or "[]"))
+        return frozenset(self._closed_folders())
 
     def folder_mark(self, folder: str) -> str | None:
         """Return what a watch folder's mark file was given to hold; None if it never had one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
@@ -98,6 +99,9 @@ class Table:
     def _setting(self, name: str) -> str | None:
         rows = self._rows("SELECT value FROM settings WHERE name = ?", (name,))
         return rows[0]["value"] if rows else None
+
+    def _closed_folders(self) -> list[str]:
+        return list(json.loads(self._setting("closed_folders") or "[]"))
 
     def _set(self, name: str, value: str) -> None:
         with self._writing():

@@ -45,6 +45,17 @@ def test_only_jobs_of_open_folders_are_claimed(store: JobStore) -> None:
     assert store.claim("w", folders=["/night", "/day"]) is not None
 
 
+def test_no_job_of_a_closed_folder_is_claimed(store: JobStore) -> None:
+    queued(store, "a.mp4", folder="/night")
+    queued(store, "b.mp4", folder="/day")
+    store.close_folders({"/night"})
+    assert store.closed_folders() == {"/night"}
+    assert claimed(store).folder == "/day"
+    assert store.claim("w") is None
+    store.close_folders(())
+    assert claimed(store).folder == "/night"
+
+
 def test_a_held_job_is_claimed_when_it_is_let_go(store: JobStore) -> None:
     job = queued(store, "a.mp4")
     store.hold(job.id, True)
