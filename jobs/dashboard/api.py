@@ -13,9 +13,10 @@ from ..errors import JobNotFoundError
 from ..job import Job
 from ..progress_file import WorkerStatus
 from ..rows import to_record
+from .figures import report_of
 from .pages import page_number
 from .reading import PAGE_SIZE, Reader
-from .views import TILES, report_of
+from .views import TILES
 
 MOST_ROWS = 500
 

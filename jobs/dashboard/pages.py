@@ -14,10 +14,12 @@ from starlette.responses import HTMLResponse, Response
 
 from ..errors import JobNotFoundError
 from . import words
+from .figures import report_of
 from .guard import form_mark
-from .reading import PAGE_SIZE, HealthView, Reader
+from .health_view import HealthView
+from .reading import PAGE_SIZE, Reader
 from .settings import DashboardSettings
-from .views import TILES, configuration, paths, report_of
+from .views import TILES, configuration, paths, view_links
 
 HERE = Path(__file__).parent
 _MOST_REPORT_CHARACTERS = 200_000
@@ -91,6 +93,7 @@ class Pages:
             "moves": moves,
             "hidden_moves": num_hidden,
             "paths": paths(job),
+            "links": view_links(self._reader.links(job_id)),
             "configuration": told,
             "defaults": rest,
             "report": report,

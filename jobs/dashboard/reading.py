@@ -14,13 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from .. import health
-from ..clocks import wall_secs
 from ..find_table import TABLE_NAME
-from ..job import Job, JobState
-from ..locks import OwnerLocks
+from ..job import Job, JobState, Link
 from ..progress_file import WorkerStatus, read_status
 from ..store import JobStore, open_store
-from . import words
+from .health_view import HealthView, view_health
 from .views import TILES, JobView, MoveView, ProgressView, view_job, view_move, view_progress
 
 THUMBS_FOLDER = "thumbnails"
@@ -42,39 +40,6 @@ class Tile:
     state: str
     label: str
     number: int
-
-
-@dataclass(frozen=True)
-class Notice:
-    """A sentence above everything else."""
-
-    tone: str
-    """bad, soft or calm."""
-    text: str
-
-
-@dataclass(frozen=True)
-class Part:
-    """A watch folder or a worker, and how it is."""
-
-    name: str
-    tone: str
-    text: str
-
-
-@dataclass(frozen=True)
-class HealthView:
-    """How the daemon is."""
-
-    tone: str
-    """good, soft or bad."""
-    word: str
-    sentence: str
-    is_paused: bool
-    notices: tuple[Notice, ...]
-    folders: tuple[Part, ...]
-    workers: tuple[Part, ...]
-    facts: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -143,6 +108,11 @@ class Reader:
         with self.table() as store:
             return store.get(job_id)
 
+    def links(self, job_id: int) -> list[Link]:
+        """Return the further sources that have a job's content."""
+        with self.table() as store:
+            return store.links(pending=False, job_id=job_id)
+
     def history(self, job_id: int) -> tuple[list[MoveView], int]:
         """Return a job's last moves, newest first, and how many came before them."""
         with self.table() as store:
@@ -195,23 +165,9 @@ class Reader:
 
     def health(self) -> HealthView:
         """Return how the daemon is, for people."""
-        verdict, is_running = self.verdict(), health.is_running(self.state_dir)
-        is_paused = self._is_paused()
-        tone, word = _verdict_word(verdict, is_running=is_running, is_paused=is_paused)
-        problems = [words.sentence(problem) for problem in verdict.problems]
-        notices = [Notice("soft" if is_running else "bad", problem) for problem in problems]
-        if is_paused:
-            notices.append(Notice("calm", "Paused: nothing new is begun until somebody resumes."))
-        return HealthView(
-            tone=tone,
-            word=word,
-            sentence=problems[0] if problems else "All is well.",
-            is_paused=is_paused,
-            notices=tuple(notices),
-            folders=tuple(_folder(each) for each in _dicts(verdict.facts.get("folders"))),
-            workers=tuple(self._worker(each) for each in self._workers()),
-            facts=tuple(_facts(verdict.facts, self.state_dir)),
-        )
+        with self.table() as store:
+            is_paused = store.is_paused()
+        return view_health(self.state_dir, self.verdict(), self._workers(), is_paused=is_paused)
 
     def mark(self) -> tuple[Any, ...]:
         """Return something that changes when a page would show something else, numbers of progress aside."""
@@ -219,23 +175,12 @@ class Reader:
         return (_stamp(self.state_dir / TABLE_NAME), _stamp(self.state_dir / THUMBS_FOLDER), verdict.problems,
                 verdict.facts.get("state"), verdict.facts.get("pid"))  # fmt: skip
 
-    def _is_paused(self) -> bool:
-        with self.table() as store:
-            return store.is_paused()
-
     def _thumb_path(self, job_id: int, side: str) -> Path:
         return self.state_dir / THUMBS_FOLDER / f"{job_id}-{side}.jpg"
 
     def _workers(self) -> list[WorkerStatus]:
         paths = sorted((self.state_dir / "workers").glob("*.json"))[:_MOST_WORKERS]
         return [status for path in paths if (status := read_status(path)) is not None]
-
-    def _worker(self, status: WorkerStatus) -> Part:
-        if not OwnerLocks(self.state_dir).is_alive(status.owner):
-            return Part(words.shown_name(status.owner), "", "gone")
-        doing = f"at job {status.job}: {status.stage}" if status.job is not None else "waits for a job"
-        text = f"{doing} · {words.plural(status.jobs, 'job')} so far · {status.device} · process {status.pid}"
-        return Part(words.shown_name(status.owner), "good", words.shown_name(text))
 
 
 def _tiles(store: JobStore) -> tuple[Tile, ...]:
@@ -245,41 +190,6 @@ def _tiles(store: JobStore) -> tuple[Tile, ...]:
         Tile(name, labels.get(name, name.capitalize()), sum(counts[state] for state in states))
         for name, states in TILES.items()
     )
-
-
-def _verdict_word(verdict: health.Verdict, *, is_running: bool, is_paused: bool) -> tuple[str, str]:
-    if not is_running:
-        return "bad", "Not running"
-    if verdict.facts.get("state") == "draining":
-        return "soft", "Stopping"
-    if not verdict.is_healthy:
-        return "soft", "Needs a look"
-    return ("soft", "Paused") if is_paused else ("good", "Watching")
-
-
-def _folder(folder: dict[str, Any]) -> Part:
-    is_well = bool(folder.get("is_well"))
-    detail = words.shown_text(str(folder.get("detail") or ""))
-    return Part(
-        words.shown_name(str(folder.get("name"))),
-        "good" if is_well else "bad",
-        detail or ("there" if is_well else "away"),
-    )
-
-
-def _facts(facts: Any, state_dir: Path) -> Iterator[tuple[str, str]]:
-    yield "State folder", words.shown_name(state_dir)
-    for name, label in (("state", "State"), ("version", "Version"), ("pid", "Process")):
-        if name in facts:
-            yield label, words.shown_name(str(facts[name]))
-    if isinstance(facts.get("started_at"), int | float):
-        yield "Runs for", words.duration(wall_secs() - facts["started_at"])
-    if isinstance(facts.get("at"), int | float):
-        yield "Last sign of life", words.ago(wall_secs() - facts["at"])
-
-
-def _dicts(value: Any) -> list[dict[str, Any]]:
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ..clocks import boot_secs, wall_secs
-from ..job import MOVES, Job, JobState, Move
+from ..job import MOVES, Job, JobState, Link, Move
 from ..progress_file import WorkerStatus
 from . import words
+from .figures import Figure, figures, report_of, warnings_of
 
 STATE_WORDS = {
     JobState.SETTLING: "Arriving",
@@ -56,20 +56,6 @@ TRY_NOW = Action("retry", "Try now", "retry")
 CANCEL = Action("cancel", "Cancel", "cancel", "quiet danger", is_small=True)
 HOLD = Action("hold", "Hold", "pause", is_small=True)
 RELEASE = Action("release", "Release", "play")
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One number of a report."""
-
-    label: str
-    """What it is, where the number stands alone."""
-    number: str
-    """The number with its unit."""
-    text: str
-    """Both, in as few words as there are."""
-    hint: str = ""
-    """More of it."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +137,7 @@ def view_job(job: Job, status: WorkerStatus | None = None, thumbs: Mapping[str, 
         after=(thumbs or {}).get("after"),
         progress=view_progress(job, status) if is_running else None,
         figures=figures(report) if job.state is JobState.DONE else (),
-        warnings=tuple(words.sentence(str(warning)) for warning in _list(report.get("warnings"))),
+        warnings=warnings_of(report),
         actions=actions(job),
     )
 
@@ -191,32 +177,6 @@ def view_move(move: Move) -> MoveView:
     )
 
 
-def report_of(job: Job) -> dict[str, Any]:
-    """Return pipeline's report; empty where there is none."""
-    try:
-        report = json.loads(job.report or "{}")
-    except ValueError:
-        return {}
-    return report if isinstance(report, dict) else {}
-
-
-def figures(report: Mapping[str, Any]) -> tuple[Figure, ...]:
-    """Return what a report has to say in numbers, most telling first."""
-    return tuple(
-        figure
-        for figure in (
-            _counted(report, "pictures", "pictures", "Pictures of the folder"),
-            _counted(report, "frames", "frames", "Frames of the result"),
-            _counted(report, "faces", "faces", "Faces pasted over all frames"),
-            _counted(report, "tracks", "people", "Different faces over time", least=2),
-            _speed(report),
-            _took(report),
-            _steadiness(report),
-        )
-        if figure is not None
-    )
-
-
 def actions(job: Job) -> tuple[Action, ...]:
     """Return the buttons that a job's state allows."""
     if job.state in (JobState.FAILED, JobState.CANCELLED):
@@ -240,6 +200,11 @@ def paths(job: Job) -> list[tuple[str, str]]:
     result = [("Result size", words.size(job.output_bytes))] if job.output_bytes is not None else []
     content = [("Content (SHA-256)", job.fingerprint)] if job.fingerprint else []
     return shown + stamp + result + content
+
+
+def view_links(links: Sequence[Link]) -> list[tuple[str, str]]:
+    """Return further sources with the same content, and where each has its result."""
+    return [(words.shown_name(link.source), words.shown_name(link.output or "not yet")) for link in links]
 
 
 def configuration(job: Job) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
@@ -282,43 +247,3 @@ def _choice(name: str, value: Any) -> tuple[str, str]:
     else:
         shown = str(value) or "–"
     return words.shown_name(name.replace("_", " ")), words.shown_name(shown)
-
-
-def _counted(report: Mapping[str, Any], name: str, noun: str, hint: str, least: int = 1) -> Figure | None:
-    number = _number(report.get(name))
-    if number is None or number < least:
-        return None
-    singular = {"people": "person"}.get(noun, noun.removesuffix("s"))
-    text = words.plural(int(number), singular, noun)
-    return Figure(noun.capitalize(), words.count(int(number)), text, hint)
-
-
-def _speed(report: Mapping[str, Any]) -> Figure | None:
-    fps = _number(report.get("fps"))
-    return Figure("Speed", words.rate(fps), words.rate(fps), "Frames of the result per second of work") if fps else None
-
-
-def _took(report: Mapping[str, Any]) -> Figure | None:
-    secs = _number(report.get("elapsed_secs"))
-    return (
-        Figure("Time", words.duration(secs), f"in {words.duration(secs)}", "From probing to publishing")
-        if secs
-        else None
-    )
-
-
-def _steadiness(report: Mapping[str, Any]) -> Figure | None:
-    jitter_in, jitter_out = (_number(report.get(f"jitter_{side}_percent")) for side in ("in", "out"))
-    if not jitter_in or jitter_out is None or jitter_in <= jitter_out:
-        return None
-    times = f"{jitter_in / max(jitter_out, jitter_in / 99):.1f}×"
-    hint = f"Jitter of the faces: {jitter_in:.2f} % of the eye distance as detected, {jitter_out:.2f} % as placed"
-    return Figure("Steadier", times, f"{times} steadier", hint)
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

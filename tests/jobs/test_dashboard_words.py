@@ -5,7 +5,7 @@ import os
 import pytest
 
 from jobs.dashboard import words
-from jobs.dashboard.views import figures
+from jobs.dashboard.figures import figures
 
 
 @pytest.mark.parametrize(
