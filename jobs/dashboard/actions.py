@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from ..errors import StoreError
+from ..errors import JobNotFoundError, MoveError, StoreError
 from ..find_table import TABLE_NAME
 from ..store import JobStore, open_store
+from .views import actions
 
 _LOCK_SECS = 10.0
 
@@ -29,7 +31,22 @@ def act(state_dir: Path, verb: str, job_id: int) -> None:
         StoreError: the table cannot be changed.
     """
     with _table(state_dir) as store:
-        OF_ONE_JOB[verb](store, job_id)
+        _do(store, verb, job_id)
+
+
+def retry_all(state_dir: Path, job_ids: Sequence[int]) -> int:
+    """Try jobs again, those that cannot be left as they are; return how many could.
+
+    Raises:
+        StoreError: the table cannot be changed.
+    """
+    num_retried = 0
+    with _table(state_dir) as store:
+        for job_id in job_ids:
+            with suppress(MoveError, JobNotFoundError):
+                _do(store, "retry", job_id)
+                num_retried += 1
+    return num_retried
 
 
 def pause(state_dir: Path, is_paused: bool) -> None:
@@ -40,6 +57,14 @@ def pause(state_dir: Path, is_paused: bool) -> None:
     """
     with _table(state_dir) as store:
         store.pause(is_paused)
+
+
+def _do(store: JobStore, verb: str, job_id: int) -> None:
+    """Do only what a page would offer now: the one that the button was on may be old."""
+    job = store.get(job_id)
+    if verb not in {action.verb for action in actions(job)}:
+        raise MoveError(f"job {job_id} is {job.state.value} now")
+    OF_ONE_JOB[verb](store, job_id)
 
 
 def _table(state_dir: Path) -> JobStore:

@@ -60,7 +60,8 @@ class Api:
             return JSONResponse({"error": str(error)}, 404)
         moves, _ = await run_in_threadpool(self._reader.history, job_id)
         statuses = await run_in_threadpool(self._reader.statuses)
-        more = {"report": report_of(job) or None, "moves": [vars(move) for move in moves]}
+        links = [to_record(link) for link in await run_in_threadpool(self._reader.links, job_id)]
+        more = {"links": links, "report": report_of(job) or None, "moves": [vars(move) for move in moves]}
         return PlainJSON(record(job, statuses.get(job_id)) | more)
 
     async def health(self, request: Request) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -20,10 +21,10 @@ from ..errors import JobNotFoundError, JobsError, MoveError, StoreError
 from . import actions
 from .api import Api
 from .forms import own_path, read_form
-from .guard import Guard, admit, is_own_form, is_token, wants_page
+from .guard import WRONG_TOKEN_SECS, Guard, admit, is_own_form, is_token, wants_page
 from .live import News
 from .pages import Pages
-from .reading import SIDES, Reader
+from .reading import PAGE_SIZE, SIDES, Reader
 from .settings import DashboardSettings
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ def build_app(settings: DashboardSettings, is_closing: Callable[[], bool] = lamb
             Route("/jobs", pages.jobs),
             Route("/jobs/{job_id:number}", pages.job),
             Route("/jobs/{job_id:number}/{verb:str}", desk.act, methods=["POST"]),
+            Route("/jobs/retry", desk.retry_all, methods=["POST"]),
             Route("/pause", desk.pause, methods=["POST"]),
             Route("/resume", desk.resume, methods=["POST"]),
             Route("/health", pages.health),
@@ -113,6 +115,7 @@ class Desk:
             return self.pages.login()
         form = await read_form(request) or {}
         if not is_token(form.get("token", ""), self._settings):
+            await asyncio.sleep(WRONG_TOKEN_SECS)
             logger.warning("Somebody at %s gave a wrong token.", request.client.host if request.client else "?")
             return self.pages.login("That is not the token.", 403)
         return admit(request, self._settings, "/")
@@ -130,6 +133,14 @@ class Desk:
         except MoveError as error:
             return self.pages.message("Too late", f"That could not be done: {error}.", 409)
         logger.info("Job %d: %s, by the status page.", job_id, verb)
+        return RedirectResponse(own_path(form.get("back", "/")), 303)
+
+    async def retry_all(self, request: Request) -> Response:
+        """Try again what a page of failed jobs shows."""
+        form = await self._own_form(request)
+        numbers = [int(each) for each in form.get("ids", "").split() if each.isdigit() and each.isascii()]
+        num_retried = await run_in_threadpool(actions.retry_all, self._settings.state_dir, numbers[:PAGE_SIZE])
+        logger.info("%d jobs are tried again, by the status page.", num_retried)
         return RedirectResponse(own_path(form.get("back", "/")), 303)
 
     async def pause(self, request: Request) -> Response:

@@ -5,6 +5,7 @@ Nothing here knows the job table.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import ipaddress
@@ -33,6 +34,8 @@ SECURITY_HEADERS = {
 PUBLIC = ("/static/", "/login")
 """What is answered without a token: the style sheet of the page that asks for it, and that page."""
 COOKIE_SECS = 30 * 86400
+WRONG_TOKEN_SECS = 0.3
+"""An answer to a wrong token takes so long: no guessing by thousands."""
 
 
 class Guard:
@@ -55,7 +58,9 @@ class Guard:
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        answer = self._refusal(Request(scope))
+        answer = self._refusal(request := Request(scope))
+        if answer is not None and offers_token(request):
+            await asyncio.sleep(WRONG_TOKEN_SECS)
         await (answer or self._app)(scope, receive, send_with_headers)
 
     def _refusal(self, request: Request) -> Response | None:
@@ -104,6 +109,11 @@ def is_admitted(request: HTTPConnection, settings: DashboardSettings) -> bool:
         return True
     cookie = request.cookies.get(_cookie_name(request), "")
     return hmac.compare_digest(cookie.encode(), _cookie(settings.token).encode())
+
+
+def offers_token(request: Request) -> bool:
+    """Tell whether the sender brought a token, right or wrong."""
+    return "authorization" in request.headers or "token" in request.query_params
 
 
 def is_token(offered: str, settings: DashboardSettings) -> bool:

@@ -29,6 +29,15 @@ def test_retry_queues_a_failed_job_with_new_budgets(site: Site) -> None:
     assert site.store.get(1).state is JobState.QUEUED
 
 
+def test_all_failed_jobs_of_a_page_are_retried_with_one_click(site: Site) -> None:
+    for name in "abc":
+        ended(site.store, name, JobState.FAILED)
+    done(site.store, "d")
+    assert 'name="ids" value="3 2 1"' in site.get("/jobs?state=failed").text
+    site.post("/jobs/retry", {"ids": "3 4 1 99 x -2 2"})
+    assert [site.store.get(job_id).state for job_id in (1, 2, 3, 4)] == [JobState.QUEUED] * 3 + [JobState.DONE]
+
+
 def test_cancel_takes_a_job_from_its_worker_and_says_who_did_it(site: Site) -> None:
     job = queued(site.store, "clip.mp4")
     running = claimed(site.store)
@@ -54,9 +63,10 @@ def test_pause_keeps_everything_from_being_begun(site: Site) -> None:
     assert site.store.claim("worker") is not None
 
 
-def test_a_button_that_comes_too_late_says_so_and_changes_nothing(site: Site) -> None:
+@pytest.mark.parametrize("verb", ["cancel", "retry", "hold"])
+def test_a_button_that_comes_too_late_says_so_and_changes_nothing(site: Site, verb: str) -> None:
     done(site.store, "clip.mp4")
-    answer = site.post("/jobs/1/cancel")
+    answer = site.post(f"/jobs/1/{verb}")
     assert answer.status_code == 409
     assert "job 1 is done" in Elements(answer.text).text
     assert site.store.get(1).state is JobState.DONE

@@ -13,7 +13,7 @@ from jobs.job import JobState
 from jobs.locks import FileLock
 from jobs.progress_file import WorkerStatus, status_path
 from tests.jobs.dashboard_site import Elements, Site
-from tests.jobs.rows import claimed, done, ended, queued, settled
+from tests.jobs.rows import claimed, done, ended, joined, queued, settled
 
 REPORT = {"frames": 1234, "faces": 2000, "fps": 25.0, "elapsed_secs": 49.4, "jitter_in_percent": 2.0,
           "jitter_out_percent": 0.5, "warnings": ["one stream was left out"]}  # fmt: skip
@@ -211,6 +211,14 @@ def test_json_has_counts_rows_and_everything_about_one_job(site: Site) -> None:
     assert [move["state"] for move in job["moves"]] == ["running", "queued", "settling"]
     assert site.ask("GET", "/api/jobs/99").status_code == 404
     assert site.ask("GET", "/api/jobs?state=odd").status_code == 400
+
+
+def test_a_job_tells_which_other_sources_have_its_result(site: Site) -> None:
+    queued(site.store, "clip.mp4", "content")
+    joined(site.store, "again.mp4", "content")
+    assert "/in/again.mp4 not yet" in text(site, "/jobs/1")
+    [link] = site.ask("GET", "/api/jobs/1").json()["links"]
+    assert link["source"] == "/in/again.mp4"
 
 
 @pytest.mark.parametrize("path", ["/jobs/99", "/jobs?state=odd", "/jobs/x", "/nothing", "/jobs/99999999999999999999"])
