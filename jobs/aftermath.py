@@ -127,8 +127,8 @@ class Aftermath:
             if self._is_result_gone(errand):
                 return
             output = self._link(errand)
-            self._dispose(errand)
-            self._start_hook(errand, output)
+            source = self._dispose(errand)
+            self._start_hook(errand, source, output)
         except (OSError, ValueError, JobNotFoundError) as error:  # one job's trouble is not that of the others
             logger.warning('what comes after job %d ("%s") has to wait: %s.', errand.job.id, errand.source, error)
             self._later(errand)
@@ -155,31 +155,33 @@ class Aftermath:
         reach("aftermath:linked")
         return output
 
-    def _dispose(self, errand: Errand) -> None:
+    def _dispose(self, errand: Errand) -> Path:
+        """Return where the source lies afterwards, or lay if it was deleted."""
         moved = dispose(errand.job, errand.source, self._stamp_of(errand))
         if moved is not None and moved != errand.source and errand.link is None:
             self._store.move_source(errand.job, moved, stamp_of(moved))
         reach("aftermath:disposed")
+        return moved or errand.source
 
     def _stamp_of(self, errand: Errand) -> Stamp | None:
         """Return under which stamp the source was read; None if something else lies there by now."""
         seen = self._store.seen(errand.source)
         return seen[0] if seen and seen[1] == errand.job.id else None
 
-    def _start_hook(self, errand: Errand, output: Path | None) -> None:
+    def _start_hook(self, errand: Errand, source: Path, output: Path | None) -> None:
         treatment = errand.job.treatment
         commands = {JobState.DONE: treatment.on_done, JobState.FAILED: treatment.on_failed}
         if command := commands.get(errand.job.state):
-            self._hooks[errand.key] = errand, Hook(command, self._facts(errand, output)), output
+            self._hooks[errand.key] = errand, Hook(command, self._facts(errand, source, output)), output
         else:
             self._note(errand, output)
 
-    def _facts(self, errand: Errand, output: Path | None) -> dict[str, str]:
-        job = self._store.get(errand.job.id)  # its source may have moved
+    def _facts(self, errand: Errand, source: Path, output: Path | None) -> dict[str, str]:
+        job = errand.job
         return {
             "id": str(job.id),
             "state": job.state.value,
-            "input": str(errand.link.source if errand.link else job.source),
+            "input": str(source),
             "output": str(output or ""),
             "report": str((report_path(output, job.kind) if output else None) or ""),
             "reason": job.reason,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import pytest
 from jobs import hooks
 from jobs.aftermath import Aftermath
 from jobs.disposal import stamp_of
+from jobs.fault_points import FAULT_POINTS
 from jobs.job import Job, JobKind, Link
 
 from .made_jobs import Folders
@@ -312,3 +314,40 @@ class TestCommand:
         assert aftermath.is_running
         aftermath.stop()
         assert [left.id for left in made.store.unfinished_aftermath()] == [1]
+
+
+ONE_AFTERMATH = """
+import sys, time
+from pathlib import Path
+from jobs.aftermath import Aftermath
+from jobs.store import open_store
+
+with open_store(Path(sys.argv[1])) as store:
+    aftermath = Aftermath(store, lambda name: False)
+    while not aftermath.is_idle:
+        aftermath.tick()
+        time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize("point", [point for point in FAULT_POINTS if point.startswith("aftermath:")])
+@pytest.mark.parametrize("times", ["1", "2"])
+def test_killed_at_any_step_everything_is_done_in_the_end(made: Folders, point: str, times: str) -> None:
+    said = made.root / "said"
+    command = ("sh", "-c", f'echo "$UGATIT_JOB_INPUT" >> {said}')
+    first = job(made, "a.mp4", "the same", after="move", on_done=command)
+    made.drop("b.mp4", "the same", after="move", on_done=command)
+    made.do(first)
+    killed = subprocess.run(
+        [sys.executable, "-c", ONE_AFTERMATH, str(made.state / "jobs.sqlite")],
+        env=os.environ | {"UGATIT_FAULT_AT": f"{point}:{times}", "PYTHONPATH": str(Path(__file__).parents[2])},
+        check=False,
+        timeout=60,
+    )
+    assert killed.returncode == (0 if (point, times) == ("aftermath:linked", "2") else -9)  # there is one link only
+    run(made)
+    assert names(made.inbox) == ["done/a.mp4", "done/b.mp4"]
+    assert names(made.out)[-3:] == ["a.mp4", "b.mp4", "b.report.json"]
+    assert set(said.read_text().split()) == {str(made.inbox / "done" / name) for name in ("a.mp4", "b.mp4")}
+    assert not made.store.unfinished_aftermath()
+    assert not made.store.links(pending=True)
