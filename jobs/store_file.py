@@ -33,7 +33,7 @@ def open_file(path: Path, *, read_only: bool, check: bool, rebuild: bool, lock_s
     """Return a connection to a sound table of this version; see `store.open_store`, which this does the work for."""
     _refuse_network(path.parent)
     if not read_only:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
     try:
         return _open_sound(path, read_only=read_only, check=check, lock_secs=lock_secs)
     except StoreDamagedError as error:
@@ -88,6 +88,13 @@ def _is_full(path: Path) -> bool:
         return free_bytes(path.parent) < _SPACE_BYTES
     except OSError:
         return False
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"the folder '{folder}' for the job table cannot be made: {error.strerror}") from error
 
 
 def _refuse_network(folder: Path) -> None:

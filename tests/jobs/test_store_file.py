@@ -56,6 +56,22 @@ def test_a_network_file_system_is_refused(path: Path, monkeypatch: pytest.Monkey
     assert not path.parent.exists()
 
 
+def test_an_empty_file_is_a_table_that_was_being_made(path: Path) -> None:
+    path.parent.mkdir()
+    path.touch()
+    with open_store(path, check=True) as store:
+        assert queued(store, "a.mp4").id == 1
+
+
+def test_a_place_where_no_table_can_be_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match=f"the folder '{tmp_path}/file' for the job table cannot be made"):
+        open_store(tmp_path / "file" / "jobs.sqlite")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(StoreError, match=f"'{tmp_path}/folder' cannot be used: unable to open"):
+        open_store(tmp_path / "folder")
+
+
 def test_reading_only_makes_and_changes_nothing(path: Path) -> None:
     with pytest.raises(StoreError, match=f"no job table '{path}'"):
         open_store(path, read_only=True)
