@@ -212,8 +212,12 @@ def test_a_folder_that_comes_into_the_configuration_is_watched_without_a_restart
     (more / "b.mp4").write_text("hello")
     watch.configure("settle_secs = 'soon'")
     watch.until(lambda: "The configuration from before stays" in watch.printed)
-    watch.configure(more=f"[[folder]]\npath = {str(more)!r}\noutput = {str(watch.out)!r}\n")
+    folder = f"[[folder]]\npath = {str(more)!r}\noutput = {str(watch.out)!r}\n"
+    watch.configure(more=folder)
     watch.until(lambda: watch.states() == ["done"])
+    assert "after a restart" not in watch.printed
+    watch.configure(top=QUICK + "stall_secs = 17\n", more=folder)
+    watch.until(lambda: "workers and their limits counts after a restart" in watch.printed)
     assert "b.mp4" in watch.results()
 
 
