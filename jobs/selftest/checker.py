@@ -71,7 +71,8 @@ def left_over(out: Path, state: Path, results: set[str]) -> list[str]:
     for where, _, names in os.walk(out):
         for name in names:
             path = os.path.join(where, name)
-            if path not in reports and not _is_of(path, results) and not _is_kept(Path(path), state):
+            is_kept = any(_is_kept(Path(path), folder) for folder in (state, out / ".ugatit"))
+            if path not in reports and not _is_of(path, results) and not is_kept:
                 left.append(path)
     return sorted(left)
 

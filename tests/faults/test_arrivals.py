@@ -74,7 +74,7 @@ HOSTILE = [
     "\u202egpj.mp4".encode(),
     b"http:x.mp4",
     b"concat:a|b.mp4",
-    b"..mp4.mp4",
+    b"up..mp4",
     b"CON.mp4",
     b"'\"\\ .mp4",
 ]

@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from jobs.selftest.daemon import program
+from jobs.selftest.victims import processes
 from tests.faults.conftest import StartWatch
 from tests.faults.watching import Watch
 
@@ -34,4 +35,19 @@ def test_row_05_a_signal_drains_in_time_and_the_next_daemon_goes_on(watch: Start
 
     one.daemon.start()
     one.until_through()
+    one.end()
+
+
+@pytest.mark.slow
+def test_row_03_workers_end_with_a_daemon_that_is_killed(watch: StartWatch) -> None:
+    one = watch(UGATIT_REHEARSAL="slow:0.02")
+    one.daemon.start()
+    one.drop("clip.mp4", num_frames=150)
+    one.until_state("clip.mp4", "running")
+    one.daemon.signal(signal.SIGKILL)
+    one.until(lambda: not processes(one.daemon.marker), "the end of all that the daemon had started", 5)
+
+    one.daemon.start()
+    one.until_through()
+    assert one.job("clip.mp4")["attempt"] == 2
     one.end()

@@ -15,6 +15,14 @@ def test_row_09_a_failure_of_ffmpeg_is_retried_and_a_short_result_is_none(shared
     assert (shared.job(name)["exceptions"], shared.job(name)["attempt"]) == (1, 2)
 
 
+def test_row_09_a_join_that_loses_frames_is_no_result(shared: Watch) -> None:
+    shared.ensure_running()
+    shared.shim("pass", "short 3")
+    shared.drop("short-join.mp4", num_frames=10)
+    shared.until_state("short-join.mp4", "done")
+    assert shared.job("short-join.mp4")["exceptions"] == 1
+
+
 def test_row_09_an_ffmpeg_that_always_fails_fails_the_job_after_its_budget(shared: Watch) -> None:
     shared.ensure_running()
     shared.shim("exit 1", "exit 1", "exit 1")

@@ -9,6 +9,7 @@ import pytest
 from jobs.selftest.checker import sha256_of
 from jobs.selftest.media import write_clip
 from jobs.selftest.read_frames import read
+from jobs.selftest.victims import Victim
 from tests.faults.conftest import StartWatch
 from tests.faults.watching import Watch
 
@@ -38,6 +39,20 @@ def test_row_17_a_slow_copy_is_not_begun_before_its_end(slow_watch: Watch) -> No
     slow_watch.until_state("slow.mp4", "done")
     assert slow_watch.job("slow.mp4")["attempt"] == 1
     slow_watch.end()
+
+
+def test_row_18_a_copy_that_goes_on_within_the_settle_time_is_begun_once(watch: StartWatch) -> None:
+    one = watch("--settle-secs", "1")
+    one.daemon.start()
+    one.until(lambda: bool(one.pids(Victim.WORKER)), "a worker")
+    content = content_of(one, 1)
+    for start in range(0, len(content), len(content) // 5):
+        with (one.inbox / "parts.mp4").open("ab") as file:
+            file.write(content[start : start + len(content) // 5])
+        time.sleep(0.4)
+    one.until_state("parts.mp4", "done")
+    assert one.job("parts.mp4")["attempt"] == 1
+    one.end()
 
 
 def test_row_18_a_copy_that_stalled_and_went_on_is_done_whole(slow_watch: Watch) -> None:
