@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -229,8 +228,6 @@ class _Run:
         except (OSError, AlreadyWatchedError) as error:
             logger.warning("%s The configuration from before stays.", error)
             return
-        if _pool_settings(replace(config, folders=())) != _pool_settings(replace(self._config, folders=())):
-            logger.warning("what the configuration says of workers and their limits counts after a restart.")
         self._config = config
         self._waker.every_secs = config.blocked_secs
         self._open_folders()

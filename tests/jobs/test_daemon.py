@@ -217,7 +217,7 @@ def test_a_folder_that_comes_into_the_configuration_is_watched_without_a_restart
     watch.until(lambda: watch.states() == ["done"])
     assert "after a restart" not in watch.printed
     watch.configure(top=QUICK + "stall_secs = 17\n", more=folder)
-    watch.until(lambda: "workers and their limits counts after a restart" in watch.printed)
+    watch.until(lambda: "`stall_secs` counts after a restart" in watch.printed)
     assert "b.mp4" in watch.results()
 
 
