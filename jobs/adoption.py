@@ -69,6 +69,6 @@ def _result_of(path: Path, job: Job, tick: Callable[[], None]) -> Found | None:
     if not isinstance(said, dict) or not said.items() >= identity(job).items():
         return None
     output = path.with_name(Path(str(facts.get("output"))).name)
-    if output.name in ("", ".", "..") or measure(output, tick) != (said.get("output_bytes"), said.get("output_sha256")):
+    if output.name == ".." or measure(output, tick) != (said.get("output_bytes"), said.get("output_sha256")):
         return None
     return Found(output, said["output_bytes"], said["output_sha256"], text)

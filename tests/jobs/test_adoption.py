@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from jobs import adoption
 from jobs.adoption import find_result
 from jobs.job import Job, JobKind, JobState
 from jobs.publishing import JobPublisher
@@ -130,11 +131,14 @@ def test_what_does_not_match_is_not_taken(inbox: Inbox, what: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["..", "/", "", ".", "../../etc/passwd"])
-def test_a_report_cannot_point_outside_its_folder(inbox: Inbox, name: str) -> None:
+def test_a_report_cannot_point_outside_its_folder(inbox: Inbox, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     job = _published(inbox)
+    read = list[Path]()
+    monkeypatch.setattr(adoption, "measure", lambda path, tick: read.append(path))
     report = inbox.output / "clip.report.json"
     report.write_text(json.dumps(json.loads(report.read_text()) | {"output": name}))
     assert find_result(job) is None
+    assert all(path.parent == inbox.output and path.name != ".." for path in read)
 
 
 def test_a_result_is_not_taken_from_a_job_that_is_cancelled_meanwhile(inbox: Inbox, lose: Lose) -> None:

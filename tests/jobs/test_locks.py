@@ -1,5 +1,6 @@
 """Locks that live and die with their process, and owners that are known by them."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -94,6 +95,22 @@ def test_a_lock_whose_file_was_removed_locks_nothing_and_is_taken_anew(tmp_path:
         with FileLock(path) as other:
             assert other.is_held
             assert not is_free(path)
+
+
+def test_a_file_that_is_removed_between_opening_and_locking_is_not_taken_for_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, flock = tmp_path / "watch.lock", fcntl.flock
+    sweeps = [path.unlink]
+
+    def swept(handle: int, operation: int) -> None:
+        flock(handle, operation)
+        if sweeps:
+            sweeps.pop()()
+
+    monkeypatch.setattr(fcntl, "flock", swept)
+    with FileLock(path):
+        assert not is_free(path)
 
 
 def test_no_two_owners_have_the_same_name() -> None:
