@@ -142,7 +142,7 @@ class Table:
 
 def has_output(job: Job) -> bool:
     """Say whether the result of a job is still where it was published."""
-    return job.output is not None and os.path.lexists(job.output)
+    return job.output is not None and os.path.exists(job.output)
 
 
 def delay(secs: float) -> dict[str, Any]:
