@@ -54,15 +54,17 @@ class Errand:
 class Aftermath:
     """Runs errands, a step at a time, and never waits."""
 
-    def __init__(self, store: JobStore, is_away: Callable[[str], bool]) -> None:
+    def __init__(self, store: JobStore, is_away: Callable[[str], bool], owner: str = "") -> None:
         """Take the table.
 
         Args:
             store: holds the jobs whose aftermath is not noted.
             is_away: tells whether the watch folder of that name cannot be seen now; its sources wait.
+            owner: of the daemon, with which commands are marked.
         """
         self._store = store
         self._is_away = is_away
+        self._owner = owner
         self._hooks: dict[tuple[int, Path | None], tuple[Errand, Hook, Path | None]] = {}
         self._retry_at: dict[tuple[int, Path | None], float] = {}
         self._without_result: set[tuple[int, Path | None, int]] = set()
@@ -172,7 +174,7 @@ class Aftermath:
         treatment = errand.job.treatment
         commands = {JobState.DONE: treatment.on_done, JobState.FAILED: treatment.on_failed}
         if command := commands.get(errand.job.state):
-            self._hooks[errand.key] = errand, Hook(command, self._facts(errand, source, output)), output
+            self._hooks[errand.key] = errand, Hook(command, self._facts(errand, source, output), self._owner), output
         else:
             self._note(errand, output)
 

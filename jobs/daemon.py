@@ -110,7 +110,7 @@ class _Run:
         self._intake = Intake(store, config)
         self._pool = pool
         self._territory = territory
-        self._aftermath = Aftermath(store, self._is_away)
+        self._aftermath = Aftermath(store, self._is_away, owner)
         self._waker = Waker(store, config.blocked_secs, self._is_away)
         self._journal = Journal(store, config.state_dir)
         self._leftovers = Leftovers(store, config.state_dir)
@@ -138,6 +138,8 @@ class _Run:
             except (StoreFullError, StoreBusyError) as error:
                 logger.warning("nothing can begin: %s", error)
                 self._stop.wait(_TROUBLE_SECS)
+        if self._store.is_paused():
+            logger.warning("paused: nothing is started until `jobs resume`.")
         self._rounds.do("journal", self._journal.begin)
         self._rounds.do("recovery", self._recover)
         self._rounds.do("leftovers", self._sweep)
@@ -167,6 +169,9 @@ class _Run:
 
     def _end(self) -> int:
         """Let the workers come to where nothing is lost; do not wait when asked twice."""
+        if self._stop.is_stopping:
+            logger.info("stopping: workers come to the end of a chunk; asked once more, it ends at once.")
+        is_away = bool(self._intake.away)
         self._intake.stop()
         self._pool.drain()
         until = boot_secs() + self._config.grace_secs
@@ -184,7 +189,7 @@ class _Run:
         self._rounds.do("leftovers", self._sweep)
         self._rounds.do("journal", self._journal.flush)
         self._heart.stop()
-        return EXIT_INTERRUPTED if self._stop.is_urgent else self._verdict()
+        return EXIT_INTERRUPTED if self._stop.is_urgent else self._verdict(is_away=is_away)
 
     def _is_busy(self, until: float) -> bool:
         """Workers are on their way to an end; or a user's command runs, and the time for that is not over."""
@@ -270,12 +275,12 @@ class _Run:
         closed = self._closed()
         return any(not job.is_held and job.folder not in closed for job in self._store.list({JobState.QUEUED}))
 
-    def _verdict(self) -> int:
-        """With `is_once`: 1 if a job of this run failed, or is blocked."""
+    def _verdict(self, *, is_away: bool) -> int:
+        """With `is_once`: 1 if a job of this run failed, or is blocked, or a watch folder is away."""
         if not self._config.is_once:
             return 0
         is_stuck = self._store.counts()[JobState.BLOCKED] > 0
-        return int(is_stuck or bool(self._journal.failed))
+        return int(is_away or is_stuck or bool(self._journal.failed))
 
     def _beat(self, state: str) -> None:
         if not self._heart.is_due():

@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import IO
 
 from .clocks import boot_secs
+from .process_tree import OWNER_VARIABLE
 
 logger = logging.getLogger(__name__)
 
@@ -39,19 +40,22 @@ def fill_in(command: Sequence[str], facts: Mapping[str, str]) -> list[str]:
 class Hook:
     """One command that runs."""
 
-    def __init__(self, command: Sequence[str], facts: Mapping[str, str], limit_secs: float = LIMIT_SECS) -> None:
+    def __init__(
+        self, command: Sequence[str], facts: Mapping[str, str], owner: str = "", limit_secs: float = LIMIT_SECS
+    ) -> None:
         """Start it.
 
         Args:
             command: program and arguments with placeholders (see `fill_in`).
             facts: also handed over as UGATIT_JOB_INPUT, UGATIT_JOB_ID and so on.
+            owner: of the daemon: by this mark the next one finds what was left running by one that was killed.
             limit_secs: it is ended after so long.
         """
         self._what = f'the command "{command[0]}" of job {facts.get("id", "?")}'
         self._deadline = boot_secs() + limit_secs
         self._limit_secs = limit_secs
         self._output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by poll)
-        self._process = self._start(fill_in(command, facts), facts)
+        self._process = self._start(fill_in(command, facts), facts, owner)
 
     def poll(self) -> bool:
         """Tell whether it has ended; says in the log, once, how it failed if it did."""
@@ -81,8 +85,9 @@ class Hook:
         self.kill()
         self._close()
 
-    def _start(self, arguments: list[str], facts: Mapping[str, str]) -> subprocess.Popen[bytes] | None:
+    def _start(self, arguments: list[str], facts: Mapping[str, str], owner: str) -> subprocess.Popen[bytes] | None:
         environment = os.environ | {f"UGATIT_JOB_{name.upper()}": text for name, text in facts.items()}
+        environment[OWNER_VARIABLE] = owner
         try:
             return subprocess.Popen(
                 arguments,

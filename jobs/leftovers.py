@@ -18,6 +18,7 @@ from .clocks import boot_secs, wall_secs
 from .find_table import STATE_FOLDER
 from .job import TERMINAL, Job
 from .locks import OwnerLocks
+from .process_tree import kill_marked
 
 if TYPE_CHECKING:
     from .store import JobStore
@@ -67,7 +68,8 @@ class Leftovers:
         return removed
 
     def _owners_files(self) -> int:
-        self._owners.sweep()
+        for owner in self._owners.sweep():
+            kill_marked(owner)  # a user's command that a killed daemon had started: it is started anew
         strays = [
             path
             for path in _children(self._state_dir / "workers")

@@ -118,6 +118,12 @@ def test_once_says_by_its_exit_code_that_a_job_failed_but_not_again_the_next_tim
     assert watch.once() == 0
 
 
+def test_once_says_by_its_exit_code_that_a_folder_is_away(watch: Watch) -> None:
+    watch.inbox.rmdir()
+    assert watch.once() == 1
+    assert "is away" in watch.printed
+
+
 def test_what_arrives_while_it_watches_is_done_and_sigterm_ends_it_well(watch: Watch) -> None:
     watch.start()
     watch.until(lambda: judge(watch.state).is_healthy)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from jobs import leftovers
+from jobs.hooks import Hook
 from jobs.job import Job
 from jobs.leftovers import Leftovers, remove_temporaries
 from jobs.locks import OwnerLocks
@@ -70,6 +71,20 @@ def test_files_of_dead_workers_go_and_those_of_living_ones_stay(made: Folders) -
         Leftovers(made.store, made.state).sweep([made.out])
         left = sorted(path.name for path in (made.state / "workers").iterdir())
     assert left == ["host.name-1-ab.json", "host.name-1-ab.lock"]
+
+
+def test_what_a_dead_daemon_had_started_is_ended(made: Folders) -> None:
+    owners = OwnerLocks(made.state)
+    lock = owners.hold("dead-1-ab")
+    hook = Hook(("sh", "-c", "sleep 78 & wait"), {}, "dead-1-ab")
+    Leftovers(made.store, made.state).sweep([made.out])
+    assert not hook.poll()
+    lock.release()
+    Leftovers(made.store, made.state).sweep([made.out])
+    until = time.monotonic() + 20
+    while not hook.poll() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert hook.poll()
 
 
 def test_temporary_names_of_ours_among_results_go_when_they_are_old(made: Folders) -> None:
