@@ -81,18 +81,15 @@ def total(stamps: Collection[Stamp]) -> Stamp:
 
 def _below(tree: Tree, rules: Rules, kept: frozenset[str]) -> Iterator[Candidate]:
     """Candidates of a sub-folder: itself, or what it holds."""
-    if rules.by_folder and (tree.relative in rules.folder_jobs or (tree.relative not in kept and _is_album(tree))):
+    kinds = {file.kind for part in tree.walk() for file in part.files} if rules.by_folder else set()
+    is_accepted = tree.relative in rules.folder_jobs and JobKind.PICTURE in kinds
+    if is_accepted or (tree.relative not in kept and kinds == {JobKind.PICTURE}):
         yield of_folder(tree)
         yield from (_single(file) for part in tree.walk() for file in part.files if file.kind is JobKind.VIDEO)
         return
     yield from (_single(file) for file in tree.files)
     for folder in tree.folders:
         yield from _below(folder, rules, kept)
-
-
-def _is_album(tree: Tree) -> bool:
-    kinds = {file.kind for part in tree.walk() for file in part.files}
-    return kinds == {JobKind.PICTURE}
 
 
 def _single(file: File) -> Candidate:

@@ -170,7 +170,13 @@ class _Ear:
 def _build_observer() -> Any:
     from watchdog.observers import Observer as SystemObserver
 
+    logging.getLogger("watchdog.observers.inotify").addFilter(_is_news)
     return SystemObserver()
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Drop what watchdog calls an error when it is ended between two of its steps."""
+    return "when the thread is inactive" not in record.getMessage()
 
 
 def _wanted_events() -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -31,8 +32,8 @@ class Watched:
         self.intake = Intake(self.store, self.config)
 
     def configured(self, **settings: Any) -> WatchConfig:
-        given = {"settle_secs": SETTLE_SECS, "rescan_secs": 0.2, "state": self.root / "state"}
-        return config_from_options(self.path, self.output, given | settings)
+        given = {"settle_secs": SETTLE_SECS, "rescan_secs": 0.2} | settings
+        return replace(config_from_options(self.path, self.output, given), state_dir=self.root / "state")
 
     def __enter__(self) -> Self:
         self.intake.start()
@@ -62,6 +63,13 @@ class Watched:
         end = time.monotonic() + secs
         while not is_over():
             assert time.monotonic() < end, f"it did not come about; there are {self.states()}"
+            self.intake.tick()
+            time.sleep(0.01)
+
+    def run_for(self, secs: float) -> None:
+        """Go round for a time."""
+        end = time.monotonic() + secs
+        while time.monotonic() < end:
             self.intake.tick()
             time.sleep(0.01)
 
