@@ -161,6 +161,8 @@ class Settler:
     def _wait_for(self, settling: Settling, why: str) -> None:
         settling.look_again()
         if settling.told != why:
+            with suppress(JobNotFoundError):
+                settling.job = self._store.restamp(settling.job, settling.candidate.stamp, why)
             settling.told = why
             logger.info('"%s" has to wait: %s.', shown(settling.candidate.relative), why)
 
