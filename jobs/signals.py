@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -15,6 +16,7 @@ from types import FrameType
 EXIT_INTERRUPTED = 130
 """Exit code after the second signal."""
 
+_ONE_REQUEST_SECS = 0.5
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -23,6 +25,7 @@ class StopRequests:
 
     def __init__(self) -> None:
         self.count = 0
+        self._asked = -_ONE_REQUEST_SECS
         self.is_reload_wanted = False
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
@@ -37,8 +40,14 @@ class StopRequests:
         return self.count > 1
 
     def stop(self) -> None:
-        """Ask, as a signal does."""
-        self.count += 1
+        """Ask, as a signal does; what comes within half a second is the same request.
+
+        `timeout`, and who ends a whole process group, send the same signal twice.
+        """
+        now = time.monotonic()
+        if now - self._asked >= _ONE_REQUEST_SECS:
+            self.count += 1
+            self._asked = now
         self._wake()
 
     def take_reload(self) -> bool:

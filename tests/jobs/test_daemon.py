@@ -151,9 +151,12 @@ def test_a_second_signal_ends_it_now_and_no_death_is_counted(watch: Watch) -> No
     watch.drop("a.mp4", "hang")
     watch.until(lambda: watch.states() == ["running"])
     process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)  # as `timeout` does: the same request
     watch.until(lambda: "draining" in (watch.state / "health.json").read_text())
+    time.sleep(0.6)
     process.send_signal(signal.SIGINT)
     assert process.wait(PATIENCE_SECS) == 130
+    assert watch.printed.count("asked twice") == 1
     [job] = watch.jobs()
     assert (job.state, job.deaths) == (JobState.QUEUED, 0)
 
