@@ -15,7 +15,7 @@ from .disks import is_network_fs
 from .errors import AlreadyWatchedError, JobNotFoundError, OddSourceError, WatchFolderError
 from .fault_points import reach
 from .handlers import kind_of, style_names
-from .job import TERMINAL, Job, JobKind, JobState
+from .job import TERMINAL, JobKind, JobState
 from .names import shown
 from .readiness import NETWORK_SETTLE_SECS, Settling
 from .roots import Root
@@ -166,8 +166,8 @@ class FolderIntake:
         arrivals = compare(candidates(reading.tree, self._rules(reading.tree, known)), known, self.config.path)
         self._tell_oddities(reading)
         self.settler.forget_others([number for _, number, state in known.values() if state is JobState.SETTLING])
-        is_ended = [self._miss(root, reading, *entry) for entry in arrivals.missing]
         self._unsighted = arrivals.new
+        is_ended = [self._miss(root, reading, *entry) for entry in arrivals.missing]
         for number, candidate in arrivals.settling.items():
             self._follow(number, candidate)
         return any(is_ended)
@@ -223,17 +223,9 @@ class FolderIntake:
             return self.settler.cancel(number, "source gone")
         if state is JobState.SETTLING and job.kind is JobKind.FOLDER and _is_in(reading.tree, relative):
             return self.settler.cancel(number, _ONE_BY_ONE)
-        if state is JobState.SETTLING:
-            self._follow_apart(job, there)
+        if state is JobState.SETTLING:  # in `failed/`, where no new ones are looked for; somebody wants it tried again
+            self._follow(number, there)
         return False
-
-    def _follow_apart(self, job: Job, candidate: Candidate) -> None:
-        """Follow a source that lies where no new ones are looked for, like `failed/`, and is to be tried again."""
-        settling = self.settler.get(job.id)
-        if settling is None:
-            self.settler.begin(job, candidate)
-        elif not settling.is_hashed:
-            settling.see(candidate)
 
     def _tell_oddities(self, reading: Reading) -> None:
         for relative, why in reading.oddities.items():

@@ -15,6 +15,7 @@ from .config_files import treatment_for
 from .errors import WatchConfigError
 from .handlers import options_hash
 from .job import Sighting, Treatment
+from .names import is_our_folder
 from .sidecars import sidecar_of
 
 
@@ -36,13 +37,13 @@ class Sightings:
         self._treatments: dict[str, tuple[Treatment, bool, int, str]] = {}
 
     def of(self, candidate: Candidate) -> Seen:
-        """Return the sighting of a candidate."""
+        """Return the sighting of a candidate; one in `failed/` or `done/` is named as before it came there."""
         refusal = ""
         try:
             treatment, relative, priority, opts_hash = self._treated(candidate)
         except WatchConfigError as error:
             refusal = str(error)
-            treatment, relative, priority = self._folder.treatment, Path(candidate.relative), self._folder.priority
+            treatment, relative, priority = self._folder.treatment, _place(candidate), self._folder.priority
             opts_hash = self._hash_of(treatment)
         sighting = Sighting(
             kind=candidate.kind,
@@ -59,9 +60,9 @@ class Sightings:
 
     def _treated(self, candidate: Candidate) -> tuple[Treatment, Path, int, str]:
         """What a candidate gets; without a sidecar that depends on its first folder alone."""
-        path = Path(candidate.relative)
+        path = _place(candidate)
         if candidate.sidecar is not None:
-            sidecar = sidecar_of(self._folder.path / path)
+            sidecar = sidecar_of(self._folder.path / candidate.relative)
             treatment, relative, priority = treatment_for(self._folder, path, sidecar)
             return treatment, relative, priority, self._hash_of(treatment)
         top = path.parts[0] if len(path.parts) > 1 else ""
@@ -77,3 +78,9 @@ class Sightings:
         if key not in self._hashes:
             self._hashes[key] = options_hash(treatment.convert, self._folder.output)
         return self._hashes[key]
+
+
+def _place(candidate: Candidate) -> Path:
+    """Where in the watch folder a candidate lies, or lay before we moved it."""
+    path = Path(candidate.relative)
+    return path.relative_to(path.parts[0]) if len(path.parts) > 1 and is_our_folder(path.parts[0]) else path

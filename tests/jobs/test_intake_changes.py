@@ -260,6 +260,21 @@ def test_a_failed_source_in_our_own_folder_can_be_tried_again(watched: Watched) 
     assert (job.source, job.relative) == (watched.path / "failed/clip.mp4", Path("clip.mp4"))
 
 
+def test_a_source_that_failed_for_its_sidecar_gets_the_better_one_where_it_lies_now(watched: Watched) -> None:
+    watched.drop("trip/clip.mp4")
+    watched.drop("trip/clip.mp4.toml", b'style = "nonsense"\n')
+    watched.settle()
+    (job,) = watched.jobs(JobState.FAILED)
+    (watched.path / "failed").mkdir()
+    os.rename(watched.path / "trip", watched.path / "failed/trip")
+    watched.store.move_source(job, watched.path / "failed/trip/clip.mp4")
+    watched.drop("failed/trip/clip.mp4.toml", b'style = "sketch"\n')
+    watched.store.retry(job.id)
+    watched.settle()
+    (job,) = watched.jobs(JobState.QUEUED)
+    assert (job.relative, job.treatment.convert["style"]) == (Path("trip/clip.mp4"), "sketch")
+
+
 def test_nothing_is_lost_when_the_table_is_full_for_a_while(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise StoreFullError("no space")
