@@ -32,6 +32,7 @@ _LOOK_SECS = 1.0
 _FIRST_RESTART_SECS = 0.25
 _MAX_RESTART_SECS = 60.0
 _SETTLED_SECS = 30.0
+_MAX_ENDINGS = 256
 
 
 class Pool:
@@ -111,6 +112,8 @@ class Pool:
     def note_ending(self, owner: str, ending: Ending) -> None:
         """Remember how a worker ended."""
         self._endings.setdefault(owner, ending)
+        if len(self._endings) > _MAX_ENDINGS:  # its jobs were recovered long ago
+            del self._endings[next(iter(self._endings))]
 
     def spawn(self, device: str) -> tuple[str, ForkServerProcess, Connection]:
         """Start a worker process; return its name, its process and the pipe to it."""
@@ -194,12 +197,13 @@ class _Seat:
         kill_marked(self._owner)
         last = read_status(status_path(self._settings.state_dir, self._owner))
         self.status = None
-        if code == 0:  # it was asked to stop, or did not trust its own process any more
+        was_useful = last is not None and (last.jobs > 0 or now - self._started > _SETTLED_SECS)
+        if code == 0:
             self._pool.note_ending(self._owner, Ending("its worker stopped", is_counted=False))
-            self.next_start = now
+        if code == 0 and (was_useful or self._pool.is_draining):  # asked to, or it did not trust itself any more
+            self._failures, self.next_start = 0, now
             return
         self._pool.note_ending(self._owner, Ending(f"its worker {_told(code)}"))
-        was_useful = last is not None and (last.jobs > 0 or now - self._started > _SETTLED_SECS)
         self._failures = 1 if was_useful else self._failures + 1
         self._wait_for_restart(now, f"worker {self._owner} {_told(code)}")
 

@@ -48,7 +48,7 @@ def kill_tree(pid: int) -> None:
 
 def kill_marked(owner: str) -> int:
     """Kill what a dead worker started and left; return how many processes that were."""
-    mark = f"{OWNER_VARIABLE}={owner or '(none)'}".encode()
+    mark = f"{OWNER_VARIABLE}={owner}".encode()
     left = [pid for pid in _pids() if pid != os.getpid() and mark in _environment(pid)]
     for pid in left:
         _send(pid, signal.SIGKILL)

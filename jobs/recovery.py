@@ -68,7 +68,8 @@ def recover(
 
 def _recover(store: JobStore, job: Job, owner: str, ending: Ending, backoff_secs: float) -> Job:
     reach("recover:before")
-    kill_marked(job.owner or "")  # whatever it started must not go on beside the next attempt
+    if job.owner is not None:
+        kill_marked(job.owner)  # whatever it started must not go on beside the next attempt
     is_published = job.state is JobState.PUBLISHING and _is_visible(job)
     job = store.take_over(job, owner)
     if is_published:

@@ -188,7 +188,7 @@ class Worker:
         """Release a job; where that cannot be done, recovery does it when this process has ended."""
         decided = self._decide(job, error)
         if decided.state not in MOVES[job.state]:  # from publishing one cannot go everywhere
-            decided = replace(decided, state=JobState.QUEUED)
+            decided = replace(decided, state=JobState.QUEUED, delay_secs=self._settings.backoff_secs)
         with suppress(Draining, LostClaimError):
             while not self._is_released(job, decided):
                 continue

@@ -76,6 +76,20 @@ def test_a_taken_name_fails_a_job_that_shall_fail_then_before_any_work(inbox: In
         JobPublisher(inbox.store, inbox.claim()).check(inbox.output / "clip.mp4")
 
 
+def test_a_name_that_is_taken_in_the_last_moment_fails_such_a_job_too(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def race(source: Path, target: Path) -> None:
+        target.write_bytes(b"foreign")
+        os.link(source, target)
+
+    monkeypatch.setattr(publishing, "rename_no_replace", race)
+    inbox.drop("clip.mp4", on_conflict="fail")
+    with pytest.raises(OutputTakenError):
+        publish(inbox, inbox.claim())
+    assert names(inbox) == ["clip.mp4"]
+
+
 def test_nothing_appears_once_the_job_was_cancelled(inbox: Inbox) -> None:
     job = inbox.drop("clip.mp4")
     claimed = inbox.claim()

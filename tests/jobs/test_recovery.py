@@ -2,6 +2,9 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
 import threading
 from contextlib import ExitStack
 from dataclasses import replace
@@ -14,6 +17,7 @@ from jobs.contents import measure
 from jobs.errors import LostClaimError
 from jobs.job import Job, JobState
 from jobs.locks import OwnerLocks
+from jobs.process_tree import OWNER_VARIABLE
 from jobs.recovery import Ending, recover
 from jobs.store import open_store
 from tests.jobs.queues import Inbox
@@ -156,3 +160,11 @@ def test_a_worker_that_was_thought_dead_can_change_nothing_any_more(inbox: Inbox
     with pytest.raises(LostClaimError):
         inbox.store.begin_publishing(claimed, inbox.output / "clip.mp4", 1, "0", "")
     assert not inbox.store.is_mine(replace(claimed, owner="daemon"))
+
+
+def test_what_the_dead_worker_started_is_ended_before_the_next_attempt(inbox: Inbox) -> None:
+    inbox.drop("clip.mp4")
+    inbox.claim("dead")
+    left = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"], env={OWNER_VARIABLE: "dead"})
+    recover_all(inbox)
+    assert left.wait(30) == -signal.SIGKILL

@@ -181,6 +181,32 @@ def test_the_result_of_a_cancelled_job_is_dropped(inbox: Inbox) -> None:
     assert not job.work_folder.exists()
 
 
+def test_the_work_of_a_job_that_is_another_workers_now_stays(inbox: Inbox) -> None:
+    job = inbox.drop("clip.mp4")
+
+    def lose(job: Job, progress: ProgressFile, publisher: JobPublisher) -> None:
+        job.work_folder.mkdir(parents=True)
+        inbox.store.take_over(job, "another")
+        copy_source(job, progress, publisher)
+
+    run(inbox, lose)
+    assert inbox.store.get(job.id).owner == "another"
+    assert job.work_folder.exists()
+
+
+def test_a_job_that_went_wrong_while_it_was_published_is_queued_again(inbox: Inbox) -> None:
+    job = inbox.drop("clip.mp4")
+
+    def break_off(job: Job, progress: ProgressFile, publisher: JobPublisher) -> None:
+        publisher.job = inbox.store.begin_publishing(job, inbox.output / "clip.mp4", 1, "0", "{}")
+        job.source.unlink()
+        raise FfmpegError("broken.")
+
+    run(inbox, break_off)
+    assert [move.after for move in inbox.store.history(job.id)][-3:] == ["running", "publishing", "queued"]
+    assert inbox.store.get(job.id).ready_boot_secs > 0
+
+
 def test_a_worker_that_drains_stops_at_a_checkpoint_and_keeps_the_work(inbox: Inbox) -> None:
     job, rounds = inbox.drop("clip.mp4"), Rounds()
 
