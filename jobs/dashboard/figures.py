@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..job import Job
+from ..job import Job, JobKind
 from . import words
 
 
@@ -40,16 +40,16 @@ def warnings_of(report: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(words.sentence(str(warning)) for warning in warnings) if isinstance(warnings, list) else ()
 
 
-def figures(report: Mapping[str, Any]) -> tuple[Figure, ...]:
-    """Return what a report has to say in numbers, most telling first."""
+def figures(report: Mapping[str, Any], kind: JobKind = JobKind.VIDEO) -> tuple[Figure, ...]:
+    """Return what a report has to say in numbers, most telling first; of a folder, `frames` counts its pictures."""
+    noun = "pictures" if kind is JobKind.FOLDER else "frames"
     return tuple(
         figure
         for figure in (
-            _counted(report, "pictures", "pictures", "Pictures of the folder"),
-            _counted(report, "frames", "frames", "Frames of the result"),
-            _counted(report, "faces", "faces", "Faces pasted over all frames"),
+            _counted(report, "frames", noun, f"{noun.capitalize()} of the result", least=1 + (kind is JobKind.PICTURE)),
+            _counted(report, "faces", "faces", f"Faces pasted over all {noun}"),
             _counted(report, "tracks", "people", "Different faces over time", least=2),
-            _speed(report),
+            _speed(report) if kind is JobKind.VIDEO else None,
             _took(report),
             _steadiness(report),
         )

@@ -136,7 +136,7 @@ def view_job(job: Job, status: WorkerStatus | None = None, thumbs: Mapping[str, 
         before=(thumbs or {}).get("before"),
         after=(thumbs or {}).get("after"),
         progress=view_progress(job, status) if is_running else None,
-        figures=figures(report) if job.state is JobState.DONE else (),
+        figures=figures(report, job.kind) if job.state is JobState.DONE else (),
         warnings=warnings_of(report),
         actions=actions(job),
     )

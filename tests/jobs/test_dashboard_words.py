@@ -6,6 +6,7 @@ import pytest
 
 from jobs.dashboard import words
 from jobs.dashboard.figures import figures
+from jobs.job import JobKind
 
 
 @pytest.mark.parametrize(
@@ -42,10 +43,16 @@ def test_a_reason_keeps_its_lines_and_becomes_a_sentence() -> None:
 
 
 def test_a_report_of_whatever_shape_gives_only_figures_that_are_numbers() -> None:
-    odd = {"frames": "many", "faces": None, "fps": True, "elapsed_secs": [], "jitter_in_percent": 1.0, "pictures": 3}
-    assert [figure.text for figure in figures(odd)] == ["3 pictures"]
+    odd = {"frames": "many", "faces": None, "fps": True, "elapsed_secs": [], "jitter_in_percent": 1.0, "tracks": 2}
+    assert [figure.text for figure in figures(odd)] == ["2 people"]
     assert figures({"jitter_in_percent": 1.0, "jitter_out_percent": 2.0}) == ()
     assert [figure.text for figure in figures({"frames": 1, "jitter_in_percent": 2.0, "jitter_out_percent": 0})] == [
         "1 frame",
         "99.0× steadier",
     ]
+
+
+def test_of_a_folder_pictures_are_counted_and_of_a_picture_nothing_that_takes_time() -> None:
+    report = {"frames": 3, "faces": 4, "fps": 2.0, "elapsed_secs": 1.5}
+    assert [figure.text for figure in figures(report, JobKind.FOLDER)] == ["3 pictures", "4 faces", "in 2 s"]
+    assert [figure.text for figure in figures(report | {"frames": 1}, JobKind.PICTURE)] == ["4 faces", "in 2 s"]
