@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,12 @@ class HealthView:
 
 
 def view_health(
-    state_dir: Path, verdict: health.Verdict, workers: Sequence[WorkerStatus], *, is_paused: bool
+    state_dir: Path,
+    verdict: health.Verdict,
+    workers: Sequence[WorkerStatus],
+    *,
+    is_paused: bool,
+    closed: Collection[str] = (),
 ) -> HealthView:
     """Return how everything is.
 
@@ -57,6 +62,7 @@ def view_health(
         verdict: about its daemon.
         workers: what workers wrote, dead ones too.
         is_paused: nothing new is begun.
+        closed: watch folders of which no job may start now: by their schedule, or because they are away.
     """
     is_running = health.is_running(state_dir)
     tone, word = _verdict_word(verdict, is_running=is_running, is_paused=is_paused)
@@ -64,16 +70,25 @@ def view_health(
     notices = [Notice("soft" if is_running else "bad", problem) for problem in problems]
     if is_paused:
         notices.append(Notice("calm", "Paused: nothing new is begun until somebody resumes."))
+    folders = _dicts(verdict.facts.get("folders"))
+    notices += _not_now(folders, closed) if is_running else []
     return HealthView(
         tone=tone,
         word=word,
         sentence=problems[0] if problems else "All is well.",
         is_paused=is_paused,
         notices=tuple(notices),
-        folders=tuple(_folder(each) for each in _dicts(verdict.facts.get("folders"))),
+        folders=tuple(_folder(each) for each in folders),
         workers=tuple(_worker(each, OwnerLocks(state_dir)) for each in workers),
         facts=tuple(_facts(verdict.facts, state_dir)),
     )
+
+
+def _not_now(folders: Sequence[dict[str, Any]], closed: Collection[str]) -> list[Notice]:
+    """Tell which folders are there, and still closed: it is not their time."""
+    names = [str(folder["name"]) for folder in folders if folder.get("is_well") and folder.get("name") in closed]
+    text = "It is not the time for jobs of {}; those that have begun go on."
+    return [Notice("calm", text.format(f'"{words.shown_name(name)}"')) for name in names]
 
 
 def _worker(status: WorkerStatus, locks: OwnerLocks) -> Part:

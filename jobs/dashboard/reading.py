@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,8 +80,11 @@ class Reader:
             waiting = store.page((JobState.BLOCKED,), limit=8) + store.page((JobState.SETTLING,), limit=8)
             failed = store.page(TILES["failed"], limit=6)
             done = store.page(TILES["done"], limit=12)
+            closed = store.closed_folders()
         statuses = self.statuses()
-        views = [[self.view(job, statuses) for job in jobs] for jobs in (running, queued, waiting[:8], failed, done)]
+        views = [
+            [self.view(job, statuses, closed) for job in jobs] for jobs in (running, queued, waiting[:8], failed, done)
+        ]
         return Overview(tiles, {tile.state: tile.number for tile in tiles}, *views)
 
     def tiles(self) -> tuple[Tile, ...]:
@@ -91,7 +94,10 @@ class Reader:
 
     def page(self, state: str, number: int) -> list[JobView]:
         """Return one page of a list; `number` counts from 1."""
-        return [self.view(job, self.statuses()) for job in self.jobs(state, number)]
+        statuses = self.statuses()
+        with self.table() as store:
+            closed = store.closed_folders()
+        return [self.view(job, statuses, closed) for job in self.jobs(state, number)]
 
     def jobs(self, state: str, number: int, size: int = PAGE_SIZE) -> list[Job]:
         """Return the rows of one page of a list."""
@@ -119,9 +125,9 @@ class Reader:
             moves = store.history(job_id)
         return [view_move(move) for move in reversed(moves[-_MOST_MOVES:])], max(0, len(moves) - _MOST_MOVES)
 
-    def view(self, job: Job, statuses: dict[int, WorkerStatus] | None = None) -> JobView:
-        """Return a job as it is shown."""
-        return view_job(job, (statuses or {}).get(job.id), self.thumbs(job.id))
+    def view(self, job: Job, statuses: dict[int, WorkerStatus], closed: Collection[str] = ()) -> JobView:
+        """Return a job as it is shown; `closed` are folders of which no job may start now."""
+        return view_job(job, statuses.get(job.id), self.thumbs(job.id), closed)
 
     def progress(self) -> list[ProgressView]:
         """Return how far the running jobs are."""
@@ -166,8 +172,8 @@ class Reader:
     def health(self) -> HealthView:
         """Return how the daemon is, for people."""
         with self.table() as store:
-            is_paused = store.is_paused()
-        return view_health(self.state_dir, self.verdict(), self._workers(), is_paused=is_paused)
+            is_paused, closed = store.is_paused(), store.closed_folders()
+        return view_health(self.state_dir, self.verdict(), self._workers(), is_paused=is_paused, closed=closed)
 
     def mark(self) -> tuple[Any, ...]:
         """Return something that changes when a page would show something else, numbers of progress aside."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -112,13 +112,19 @@ class MoveView:
     at: float
 
 
-def view_job(job: Job, status: WorkerStatus | None = None, thumbs: Mapping[str, str] | None = None) -> JobView:
+def view_job(
+    job: Job,
+    status: WorkerStatus | None = None,
+    thumbs: Mapping[str, str] | None = None,
+    closed: Collection[str] = (),
+) -> JobView:
     """Return a job as it is shown.
 
     Args:
         job: a row of the table.
         status: what its worker wrote, if it has one.
         thumbs: addresses of its thumbnails, by `before` and `after`.
+        closed: watch folders of which no job may start now.
     """
     report = report_of(job)
     is_running = job.state in TILES["running"]
@@ -130,7 +136,7 @@ def view_job(job: Job, status: WorkerStatus | None = None, thumbs: Mapping[str, 
         name=words.shown_name(job.relative.name or job.source.name),
         where=_where(job),
         reason=words.sentence(job.reason),
-        note=_note(job),
+        note=_note(job, closed),
         attempt=job.attempt,
         changed_at=job.changed_at,
         before=(thumbs or {}).get("before"),
@@ -226,12 +232,14 @@ def _where(job: Job) -> str:
     return " · ".join(words.shown_name(part) for part in (str(place), str(style) if style else "") if part)
 
 
-def _note(job: Job) -> str:
+def _note(job: Job, closed: Collection[str]) -> str:
     if job.is_held:
         return "held"
     left_secs = job.ready_boot_secs - boot_secs()
     if job.state in (JobState.QUEUED, JobState.SETTLING) and left_secs > 0:
         return f"not before {words.clock(wall_secs() + left_secs)}"
+    if job.state is JobState.QUEUED and job.folder in closed:
+        return "not at this time"
     return f"priority {job.priority}" if job.priority and job.state is JobState.QUEUED else ""
 
 

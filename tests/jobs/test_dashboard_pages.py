@@ -186,6 +186,17 @@ def test_the_daemon_s_health_is_told(site: Site) -> None:
     assert "worker-7" in text(site, "/health")
 
 
+def test_a_folder_whose_time_it_is_not_is_named_and_so_are_its_jobs(site: Site) -> None:
+    queued(site.store, "clip.mp4")
+    with FileLock(site.state / LOCK_NAME):
+        Heartbeat(site.state).beat("watching", [FolderHealth("/in", True, "events")])
+        assert "not at this time" not in text(site)
+        site.store.close_folders({"/in"})
+        page = text(site)
+    assert 'It is not the time for jobs of "/in"' in page
+    assert "not at this time" in page
+
+
 def test_before_there_is_a_table_the_page_says_so(tmp_path: Path) -> None:
     site = Site(tmp_path / "state", {"allow_actions": True})
     site.store.close()
