@@ -33,6 +33,8 @@ _FIRST_RESTART_SECS = 0.25
 _MAX_RESTART_SECS = 60.0
 _SETTLED_SECS = 30.0
 _MAX_ENDINGS = 256
+_EXIT_SECS = 1.0
+_KILL_SECS = 5.0
 
 
 class Pool:
@@ -94,10 +96,13 @@ class Pool:
         for seat in self._seats:
             seat.end(Ending("its worker was ended with the daemon", is_counted=False))
         for seat in self._seats:
-            seat.join()
+            seat.join(_KILL_SECS)
 
     def ending_of(self, owner: str) -> Ending:
-        """Tell how a worker of this pool ended, for recovery."""
+        """Tell how a worker of this pool, whose lock is free by now, ended: for recovery."""
+        for seat in self._seats:
+            if seat.owner == owner:  # its lock goes a moment before its exit code comes
+                seat.join(_EXIT_SECS)
         return self._endings.get(owner, Ending())
 
     def running(self) -> list[WorkerStatus]:
@@ -146,7 +151,7 @@ class _Seat:
         self._settings = pool.settings
         self._index = index
         self._device = device
-        self._owner = ""
+        self.owner = ""
         self._connection: Connection | None = None
         self._started = self._looked = self._moved = 0.0
         self._counter = -1
@@ -159,13 +164,13 @@ class _Seat:
     def start(self) -> None:
         """Put a new worker here."""
         try:
-            self._owner, self.process, self._connection = self._pool.spawn(self._device)
+            self.owner, self.process, self._connection = self._pool.spawn(self._device)
         except (OSError, EOFError) as error:  # no more processes, or the server died at this moment
             self._wait_for_restart(time.monotonic(), f"no worker could be started: {error}")
             return
         self._started = self._moved = self._looked = time.monotonic()
         self._counter, self._sign, self.status = -1, None, None
-        logger.debug("worker %s is process %s.", self._owner, self.process.pid)
+        logger.debug("worker %s is process %s.", self.owner, self.process.pid)
 
     def drain(self) -> None:
         """Ask the worker to stop: by a signal, and by the pipe where it is too young for signals."""
@@ -178,13 +183,13 @@ class _Seat:
     def end(self, ending: Ending) -> None:
         """Kill the worker and all below it."""
         if self.process is not None and self.process.pid is not None and self.process.is_alive():
-            self._pool.note_ending(self._owner, ending)
+            self._pool.note_ending(self.owner, ending)
             kill_tree(self.process.pid)
 
-    def join(self) -> None:
-        """Wait until a killed worker is gone."""
+    def join(self, secs: float) -> None:
+        """Wait so long for the end of a worker that must be about to end."""
         if self.process is not None:
-            self.process.join(5.0)
+            self.process.join(secs)
             self.reap(time.monotonic())
 
     def reap(self, now: float) -> None:
@@ -194,18 +199,18 @@ class _Seat:
         code, self.process = self.process.exitcode, None
         if self._connection is not None:
             self._connection.close()
-        kill_marked(self._owner)
-        last = read_status(status_path(self._settings.state_dir, self._owner))
+        kill_marked(self.owner)
+        last = read_status(status_path(self._settings.state_dir, self.owner))
         self.status = None
         was_useful = last is not None and (last.jobs > 0 or now - self._started > _SETTLED_SECS)
         if code == 0:
-            self._pool.note_ending(self._owner, Ending("its worker stopped", is_counted=False))
+            self._pool.note_ending(self.owner, Ending("its worker stopped", is_counted=False))
         if code == 0 and (was_useful or self._pool.is_draining):  # asked to, or it did not trust itself any more
             self._failures, self.next_start = 0, now
             return
-        self._pool.note_ending(self._owner, Ending(f"its worker {_told(code)}"))
+        self._pool.note_ending(self.owner, Ending(f"its worker {_told(code)}"))
         self._failures = 1 if was_useful else self._failures + 1
-        self._wait_for_restart(now, f"worker {self._owner} {_told(code)}")
+        self._wait_for_restart(now, f"worker {self.owner} {_told(code)}")
 
     def look(self, now: float) -> None:
         """See whether the worker gets on, and what memory it holds."""
@@ -214,7 +219,7 @@ class _Seat:
             return
         self._looked = now
         self._moved += max(since_secs - 2 * _LOOK_SECS, 0.0)  # time in which nobody looked: this process stood still
-        self.status = read_status(status_path(self._settings.state_dir, self._owner))
+        self.status = read_status(status_path(self._settings.state_dir, self.owner))
         if self._is_stalled(now):
             self.end(Ending(f"it made no progress for {self._settings.stall_secs:g} s and was ended"))
         elif self._holds_too_much():
