@@ -147,10 +147,8 @@ def _serve(
 
     def tell(address: str) -> None:
         token = settings.token if is_new_token else None
-        if is_json:
-            click.echo(json.dumps({"address": address, "token": token}))
-            return
-        click.echo(f"Status page: {address}" + (f"?token={token}" if token else ""), err=parent is not None)
+        line = f"Status page: {address}" + (f"?token={token}" if token else "")
+        click.echo(json.dumps({"address": address, "token": token}) if is_json else line, err=parent is not None)
         if not settings.is_loopback:
             click.echo("Other machines can reach it, and what it sends is not encrypted.", err=True)
 

@@ -131,7 +131,7 @@ class Desk:
         except JobNotFoundError:
             raise HTTPException(404) from None
         except MoveError as error:
-            return self.pages.message("Too late", f"That could not be done: {error}.", 409)
+            return self.pages.message("Too late", f"That could not be done: {error}", 409)
         logger.info("Job %d: %s, by the status page.", job_id, verb)
         return RedirectResponse(own_path(form.get("back", "/")), 303)
 

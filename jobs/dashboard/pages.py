@@ -79,8 +79,9 @@ class Pages:
         return self._render("login.html", status, title="ugatit", message=message)
 
     def message(self, heading: str, message: str, status: int) -> Response:
-        """Say one thing."""
-        return self._render("message.html", status, title=f"{heading} · ugatit", heading=heading, message=message)
+        """Say one thing; a page that may come back with what is missing looks again by itself."""
+        shown = {"title": f"{heading} · ugatit", "heading": heading, "message": words.sentence(message)}
+        return self._render("message.html", status, is_passing=status == 503, **shown)
 
     def _job(self, job_id: int) -> dict[str, Any]:
         job = self._reader.job(job_id)

@@ -204,7 +204,8 @@ def test_before_there_is_a_table_the_page_says_so(tmp_path: Path) -> None:
     for path in ("/", "/jobs", "/jobs/1"):
         answer = site.get(path)
         assert answer.status_code == 503
-        assert "there is no job table" in Elements(answer.text).text
+        assert "There is no job table" in Elements(answer.text).text
+        assert '<meta http-equiv="refresh"' in answer.text
     assert "no job table" in site.ask("GET", "/api/jobs").json()["error"]
     assert not (site.state / "jobs.sqlite").exists()
 

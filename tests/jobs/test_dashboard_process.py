@@ -1,5 +1,6 @@
 """The status page as a process: it listens where it was told, ends when it should, and is no burden."""
 
+import json
 import os
 import signal
 import socket
@@ -79,6 +80,26 @@ def test_the_page_holds_no_networks_and_no_decoders(page: subprocess.Popen[bytes
 def test_other_machines_cannot_reach_it_unless_asked_for(page: subprocess.Popen[bytes], port: int) -> None:
     with pytest.raises(OSError), socket.create_connection(("127.0.0.2", port), timeout=2):  # noqa: PT011
         pass
+
+
+def test_the_command_tells_programs_its_address_and_a_token_that_opens_it(state: Path) -> None:
+    command = [sys.executable, "run.py", "--json", "dashboard", "--state", os.fspath(state), "--bind", "0.0.0.0:0"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        told = json.loads(server.stdout.readline())
+        assert httpx.get(told["address"]).status_code == 401
+        assert httpx.get(told["address"], headers={"authorization": f"Bearer {told['token']}"}).status_code == 200
+        server.send_signal(signal.SIGINT)
+        assert server.wait(20) == 0
+        assert server.stderr is not None
+        assert server.stderr.read() == "Other machines can reach it, and what it sends is not encrypted.\n"
+
+
+def test_the_command_names_the_table_that_is_not_there(tmp_path: Path) -> None:
+    command = [sys.executable, "run.py", "dashboard", "-o", os.fspath(tmp_path)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 15
+    assert f'there is no job table "{tmp_path}/.ugatit/jobs.sqlite"' in ended.stderr
 
 
 def test_the_page_ends_with_the_daemon_that_is_killed(state: Path, port: int) -> None:
