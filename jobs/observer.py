@@ -11,6 +11,7 @@ import logging
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -169,6 +170,9 @@ class _Ear:
 
 def _build_observer() -> Any:
     from watchdog.observers import Observer as SystemObserver
+
+    # A folder that is moved within a watched one; true, harmless, and no business of who reads our stderr.
+    warnings.filterwarnings("ignore", "Callback with id .* already exists", RuntimeWarning)
 
     logging.getLogger("watchdog.observers.inotify").addFilter(_is_news)
     return SystemObserver()
