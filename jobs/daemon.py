@@ -212,6 +212,7 @@ class _Run:
             self._owner,
             backoff_secs=self._config.backoff_secs,
             ending_of=self._pool.ending_of,
+            tick=lambda: self._beat("watching"),
         )
 
     def _look_at_config(self) -> None:

@@ -155,7 +155,7 @@ class JobPublisher:
         except FileExistsError:
             return False
         except OSError:  # it may have its new name, and only not have lost the old one
-            if not is_visible(self.job):
+            if not is_visible(self.job, self._tick):
                 raise
         self.is_visible = True
         return True
@@ -186,8 +186,12 @@ def complete(store: JobStore, job: Job) -> Job:
     return done
 
 
-def is_visible(job: Job) -> bool:
+def is_visible(job: Job, tick: Callable[[], None] = lambda: None) -> bool:
     """Tell whether the result on record has its name, byte for byte; what has that name may be somebody else's.
+
+    Args:
+        job: being published.
+        tick: called now and then while the result is read.
 
     Raises:
         OSError: that cannot be told now: something there cannot be read.
@@ -195,7 +199,9 @@ def is_visible(job: Job) -> bool:
     if job.output is None:
         return False
     try:
-        return size_of(job.output) == job.output_bytes and measure(job.output) == (job.output_bytes, job.output_sha256)
+        if size_of(job.output) != job.output_bytes:
+            return False
+        return measure(job.output, tick) == (job.output_bytes, job.output_sha256)
     except (FileNotFoundError, NotADirectoryError):
         return False
 

@@ -38,6 +38,7 @@ def recover(
     *,
     backoff_secs: float = 2.0,
     ending_of: Callable[[str], Ending] = lambda owner: Ending(),
+    tick: Callable[[], None] = lambda: None,
 ) -> list[Job]:
     """Bring every job of a dead worker into a state that goes on.
 
@@ -51,6 +52,7 @@ def recover(
             leaves if it dies meanwhile.
         backoff_secs: first delay after a death.
         ending_of: how a worker ended, if that is known.
+        tick: called now and then while a large result is read.
 
     Returns:
         The jobs that were recovered, as they are now.
@@ -58,7 +60,7 @@ def recover(
     recovered = []
     for job in store.orphans(lambda other: other != owner and locks.is_alive(other)):
         try:
-            recovered.append(_recover(store, job, owner, ending_of(job.owner or ""), backoff_secs))
+            recovered.append(_recover(store, job, owner, ending_of(job.owner or ""), backoff_secs, tick))
         except LostClaimError:  # another one was faster
             continue
         except (OSError, StoreFullError, StoreBusyError) as error:
@@ -66,11 +68,13 @@ def recover(
     return recovered
 
 
-def _recover(store: JobStore, job: Job, owner: str, ending: Ending, backoff_secs: float) -> Job:
+def _recover(
+    store: JobStore, job: Job, owner: str, ending: Ending, backoff_secs: float, tick: Callable[[], None]
+) -> Job:
     reach("recover:before")
     if job.owner is not None:
         kill_marked(job.owner)  # whatever it started must not go on beside the next attempt
-    is_published = job.state is JobState.PUBLISHING and _is_visible(job)
+    is_published = job.state is JobState.PUBLISHING and _is_visible(job, tick)
     job = store.take_over(job, owner)
     if is_published:
         logger.info('job %d: its result "%s" was published before its worker died.', job.id, job.output)
@@ -84,7 +88,7 @@ def _recover(store: JobStore, job: Job, owner: str, ending: Ending, backoff_secs
     return recovered
 
 
-def _is_visible(job: Job) -> bool:
+def _is_visible(job: Job, tick: Callable[[], None]) -> bool:
     """Tell whether the result is there.
 
     Raises:
@@ -92,4 +96,4 @@ def _is_visible(job: Job) -> bool:
     """
     if not job.output_folder.is_dir():
         raise FileNotFoundError(f'the folder for results "{job.output_folder}" is not there')
-    return is_visible(job)
+    return is_visible(job, tick)

@@ -85,7 +85,7 @@ MUTATIONS = (
     Mutation(
         "a result that became visible is finished, not made again",
         "jobs/recovery.py",
-        "    is_published = job.state is JobState.PUBLISHING and _is_visible(job)\n",
+        "    is_published = job.state is JobState.PUBLISHING and _is_visible(job, tick)\n",
         "    is_published = False\n",
         "tests/jobs/test_recovery.py::test_a_result_that_became_visible_is_finished_with_the_report_from_the_table",
         "2",
