@@ -170,7 +170,7 @@ class Desk:
         """Say that the table cannot be used, as a page that tries again."""
         status = 503 if isinstance(error, StoreError) else 500
         if wants_page(request):
-            return self.pages.message("No job table", str(error), status)
+            return self.pages.message("The job table cannot be read", str(error), status)
         return JSONResponse({"error": str(error)}, status)
 
     async def unknown(self, request: Request, error: Exception) -> Response:
