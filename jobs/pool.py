@@ -128,7 +128,7 @@ class Pool:
             settings.state_dir,
             owner,
             device,
-            num_threads=max(1, len(os.sched_getaffinity(0)) // len(self._seats)),
+            num_threads=max(1, _num_cores() // len(self._seats)),
             memory_bytes=settings.memory_bytes,
             backoff_secs=settings.backoff_secs,
             incomplete_secs=dict(settings.incomplete_secs),
@@ -260,6 +260,10 @@ def signature(folder: Path) -> tuple[tuple[str, int, int], ...]:
                 status = os.lstat(os.path.join(parent, name))
                 found.append((os.path.join(parent, name), status.st_size, status.st_mtime_ns))
     return tuple(sorted(found))
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _told(code: int | None) -> str:

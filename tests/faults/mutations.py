@@ -116,9 +116,9 @@ MUTATIONS = (
     ),
     Mutation(
         "one daemon per job table",
-        "jobs/daemon.py",
-        "    if not lock.acquire():\n",
-        "    if False:\n",
+        "jobs/territory.py",
+        "        if not lock.acquire():\n",
+        "        if False:\n",
         "tests/faults/test_daemons.py::test_row_28_a_second_daemon_on_the_same_folder_refuses",
         "28",
     ),

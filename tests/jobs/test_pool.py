@@ -138,7 +138,7 @@ def test_a_job_that_makes_no_progress_is_ended_with_all_that_it_started(inbox: I
 def test_a_worker_that_waits_for_jobs_is_not_taken_for_stalled(inbox: Inbox) -> None:
     with daemon(inbox, stall_secs=0.5) as running:
         running.until(running.pool.running)
-        [pid], end = running.pool.pids(), time.monotonic() + 2.0
+        [pid], end = running.pool.pids(), time.monotonic() + 1.6
         running.until(lambda: time.monotonic() > end)
         assert running.pool.pids() == [pid]
 
