@@ -19,6 +19,7 @@ from .fault_points import reach
 from .hooks import Hook
 from .job import Job, JobState, Link, Stamp
 from .linking import link_result
+from .names import shown
 from .report_files import report_path
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ logger = logging.getLogger(__name__)
 MAX_HOOKS = 4
 """So many commands run at a time."""
 
-_RETRY_SECS = 15.0
+_LOOK_SECS = 0.5
+_RETRY_SECS, _MAX_RETRY_SECS = 15.0, 3600.0
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class Aftermath:
         self._owner = owner
         self._hooks: dict[tuple[int, Path | None], tuple[Errand, Hook, Path | None]] = {}
         self._retry_at: dict[tuple[int, Path | None], float] = {}
+        self._delays: dict[tuple[int, Path | None], tuple[float, str]] = {}
+        self._next_look = 0.0
         self._without_result: set[tuple[int, Path | None, int]] = set()
 
     @property
@@ -89,12 +93,16 @@ class Aftermath:
             Whether something was done.
         """
         ended = self.collect()
+        if boot_secs() < self._next_look:
+            return bool(ended)
         begun = 0
         for errand in self._ready():
             if begun >= limit or len(self._hooks) >= MAX_HOOKS:
                 break
             self._begin(errand)
             begun += 1
+        if not begun:
+            self._next_look = boot_secs() + _LOOK_SECS
         return bool(begun or ended)
 
     def stop(self) -> None:
@@ -132,18 +140,25 @@ class Aftermath:
             source = self._dispose(errand)
             self._start_hook(errand, source, output)
         except (OSError, ValueError, JobNotFoundError) as error:  # one job's trouble is not that of the others
-            logger.warning('what comes after job %d ("%s") has to wait: %s.', errand.job.id, errand.source, error)
-            self._later(errand)
+            self._later(errand, str(error))
 
-    def _later(self, errand: Errand) -> None:
-        self._retry_at[errand.key] = boot_secs() + _RETRY_SECS
+    def _later(self, errand: Errand, why: str = "") -> None:
+        """Try again in a while, in a longer one every time; say why, once."""
+        delay_secs, said = self._delays.get(errand.key, (_RETRY_SECS / 2, ""))
+        delay_secs = min(2 * delay_secs, _MAX_RETRY_SECS) if why else _RETRY_SECS
+        if why and why != said:
+            logger.warning('what comes after job %d ("%s") has to wait: %s.', errand.job.id, shown(errand.source), why)
+        self._delays[errand.key] = delay_secs, why
+        self._retry_at[errand.key] = boot_secs() + delay_secs
 
     def _is_result_gone(self, errand: Errand) -> bool:
         """Do the job again if a further source waits for a result that somebody has taken away."""
         job = errand.job
         if errand.link is None or job.state is not JobState.DONE or (job.output and job.output.exists()):
             return False
-        logger.warning('the result of job %d, "%s", is gone, and "%s" needs it.', job.id, job.output, errand.source)
+        logger.warning(
+            'the result of job %d, "%s", is gone, and "%s" needs it.', job.id, job.output, shown(errand.source)
+        )
         self._store.retry(job.id)
         return True
 
@@ -200,6 +215,7 @@ class Aftermath:
 
     def _note(self, errand: Errand, output: Path | None) -> None:
         self._retry_at.pop(errand.key, None)
+        self._delays.pop(errand.key, None)
         if errand.link is None:
             self._store.note_aftermath(errand.job)
         elif output is not None:

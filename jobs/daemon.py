@@ -7,6 +7,7 @@ holds all that the next one needs.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -80,7 +81,8 @@ class Daemon:
             outputs = [folder.output for folder in self._config.folders]
             territory = stack.enter_context(Territory(state_dir, outputs))
             stack.enter_context(log_file(state_dir / LOG_NAME))
-            stop = stack.enter_context(stop_requests())
+            is_service = self._config.source_file is not None and not (sys.stdin and sys.stdin.isatty())
+            stop = stack.enter_context(stop_requests(is_hangup_reload=is_service))
             store = stack.enter_context(open_store(state_dir / TABLE_NAME, check=True, rebuild=self._rebuild))
             owner = new_owner()
             lock = stack.enter_context(OwnerLocks(state_dir).hold(owner))

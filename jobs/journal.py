@@ -44,7 +44,7 @@ def log_file(path: Path) -> Iterator[None]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     root, ours = logging.getLogger(), logging.getLogger("jobs")
-    handler = RotatingFileHandler(path, maxBytes=_MAX_BYTES, backupCount=_BACKUPS, encoding="utf-8", errors="replace")
+    handler = RotatingFileHandler(path, "a", _MAX_BYTES, _BACKUPS, "utf-8", delay=True, errors="replace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
     handler.handleError = lambda record: None  # type: ignore[method-assign]  # a full disk must not stop the work
     shown = [(other, other.level) for other in root.handlers]

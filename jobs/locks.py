@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import socket
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -133,8 +134,9 @@ def _lock(path: Path) -> int | None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if not _is_at(path, handle):
             raise BlockingIOError
-        os.truncate(handle, 0)
-        os.pwrite(handle, f"process {os.getpid()}\n".encode(), 0)
+        with suppress(OSError):  # for messages only: a full disk must not keep anybody from the lock
+            os.truncate(handle, 0)
+            os.pwrite(handle, f"process {os.getpid()}\n".encode(), 0)
     except BlockingIOError:
         os.close(handle)
         return None

@@ -78,11 +78,17 @@ class StopRequests:
 
 
 @contextmanager
-def stop_requests() -> Iterator[StopRequests]:
-    """Count the signals that come while the context is open; only the main thread may do so."""
+def stop_requests(*, is_hangup_reload: bool = False) -> Iterator[StopRequests]:
+    """Count the signals that come while the context is open; only the main thread may do so.
+
+    Args:
+        is_hangup_reload: SIGHUP asks for the configuration to be read again; else, as when the terminal is closed, to
+            stop.
+    """
     requests = StopRequests()
+    on_hangup = requests._on_reload if is_hangup_reload else requests._on_stop
     before = {number: signal.signal(number, requests._on_stop) for number in _STOPPING}
-    before[signal.SIGHUP] = signal.signal(signal.SIGHUP, requests._on_reload)
+    before[signal.SIGHUP] = signal.signal(signal.SIGHUP, on_hangup)
     try:
         yield requests
     finally:

@@ -116,6 +116,25 @@ class TestSource:
         run(made)
         assert names(made.inbox) == ["done/a.mp4"]
 
+    def test_that_cannot_be_moved_is_said_once_and_tried_again_ever_less_often(
+        self, made: Folders, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        now = [1000.0]
+        monkeypatch.setattr("jobs.aftermath.boot_secs", lambda: now[0])
+        monkeypatch.setattr("jobs.disposal.rename_no_replace", _refuse)
+        made.do(job(made, "a.mp4", after="move"))
+        aftermath = Aftermath(made.store, lambda name: False)
+        tries = []
+        for _ in range(150):
+            now[0] += 1
+            if aftermath.tick():
+                tries.append(now[0])
+        assert [round(later - tries[0]) for later in tries] == [0, 15, 45, 105]
+        assert caplog.text.count("no links here") == 1
+        monkeypatch.undo()
+        run(made)
+        assert names(made.inbox) == ["done/a.mp4"]
+
     def test_that_is_gone_already_is_nobodys_trouble(self, made: Folders) -> None:
         done = made.do(job(made, "a.mp4", after="delete"))
         done.source.unlink()

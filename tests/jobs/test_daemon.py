@@ -323,6 +323,10 @@ def test_a_full_disk_of_the_table_stops_nothing_for_good(watch: Watch, small_dis
     for number in range(30):
         watch.drop(f"{number}.mp4", f"hello {number}")
     watch.until(lambda: "has to wait: there is no space left" in watch.printed)
+    assert watch.stop() == 0
+    watch.start()
+    watch.until(lambda: watch.printed.count("INFO watching") == 2)
+    time.sleep(0.5)
     assert watch.processes[-1].poll() is None
     filler.unlink()
     watch.until(lambda: watch.states() == ["done"] * 30)
