@@ -13,10 +13,14 @@ from pathlib import Path
 from jobs.errors import JobsError
 from jobs.job import Job, JobKind, JobState, Sighting, Stamp, Treatment
 from jobs.locks import OwnerLocks, new_owner
+from jobs.progress_file import ProgressFile
 from jobs.publishing import JobPublisher
 from jobs.recovery import recover
 from jobs.store import JobStore, open_store
 from jobs.worker import Worker, WorkerSettings
+
+FAILS = "ONE_JOB_FAILS"
+"""With this variable the first attempt fails."""
 
 CONTENT = b"".join(b"frame %06d\n" % number for number in range(3000))
 """The result; every byte of it has one right place."""
@@ -62,10 +66,13 @@ def _accept(store: JobStore, folder: Path) -> None:
         store.wake(job.id)
 
 
-def _convert(job: Job, progress: object, publisher: JobPublisher, *, is_young: bool = False) -> None:
+def _convert(job: Job, progress: ProgressFile, publisher: JobPublisher, *, is_young: bool = False) -> None:
+    if os.environ.pop(FAILS, None):
+        raise RuntimeError("this attempt was to fail")
     job.work_folder.mkdir(parents=True, exist_ok=True)
     finished = job.work_folder / "finished.mp4"
     finished.write_bytes(CONTENT)
+    progress.checkpoint()
     publisher.publish(finished, job.output_folder / job.relative, Report(job.fingerprint or ""))
 
 
@@ -79,6 +86,14 @@ def prepare(folder: Path) -> None:
 def visible(folder: Path) -> list[Path]:
     """What anybody sees in the output folder, reports left out."""
     return sorted(path for path in (folder / "out").glob("*") if path.suffix == ".mp4")
+
+
+def assert_legal(folder: Path) -> None:
+    """Nothing partial is visible, and the next run ends the job: once, whole."""
+    assert all(path.read_bytes() == CONTENT for path in visible(folder))
+    assert run(folder) is JobState.DONE
+    assert [path.read_bytes() for path in visible(folder)] == [CONTENT]
+    assert visible(folder)[0].with_suffix(".report.json").exists()
 
 
 def main() -> int:

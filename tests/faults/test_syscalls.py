@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from jobs.job import JobState
 from tests.faults import one_job
 from tests.faults.power import Disk, record
 
@@ -22,14 +21,6 @@ def run_with(folder: Path, injection: str) -> int:
     return subprocess.run(command, cwd=ROOT, capture_output=True, timeout=120, check=False).returncode
 
 
-def assert_legal(folder: Path) -> None:
-    """Nothing partial is visible, and the next run ends the job: once, whole."""
-    assert all(path.read_bytes() == one_job.CONTENT for path in one_job.visible(folder))
-    assert one_job.run(folder) is JobState.DONE
-    assert [path.read_bytes() for path in one_job.visible(folder)] == [one_job.CONTENT]
-    assert one_job.visible(folder)[0].with_suffix(".report.json").exists()
-
-
 CALLS = ["pwrite64", "write", "fsync", "fdatasync", "link,linkat", "rename,renameat2", "unlink", "mkdir", "ftruncate"]
 
 
@@ -41,7 +32,7 @@ def test_rows_14_15_whichever_call_fails_the_end_is_legal(calls: str, error: str
         folder = tmp_path / str(number)
         one_job.prepare(folder)
         codes.append(run_with(folder, f"{calls}:error={error}:when={number}"))
-        assert_legal(folder)
+        one_job.assert_legal(folder)
         if len(codes) > 3 and codes[-3:] == [0, 0, 0]:
             break
     print(f"{calls} {error}: {len(codes)} places, exit codes {sorted(set(codes))}")
@@ -82,4 +73,4 @@ def check_cut(folder: Path) -> None:
     if not (folder / "inbox" / "clip.mp4").exists():
         (folder / "inbox").mkdir(exist_ok=True)
         (folder / "inbox" / "clip.mp4").write_bytes(b"source")
-    assert_legal(folder)
+    one_job.assert_legal(folder)

@@ -39,6 +39,10 @@ class Watch:
         """Tell the stand-in for ffmpeg what to do in its next calls, one after the other."""
         (self.daemon.folder / "shim").write_text("".join(mode + "\n" for mode in modes))
 
+    def is_shim_read(self) -> bool:
+        """Tell whether the stand-in was called as often as it was told what to do."""
+        return not (self.daemon.folder / "shim").read_text()
+
     @property
     def fault(self) -> Path:
         """The file that names the point where the next process dies."""
