@@ -124,13 +124,6 @@ def remove_temporaries(output_folder: Path) -> int:
     return removed
 
 
-def remove_empty_folders(output_folder: Path) -> None:
-    """Remove `.ugatit/jobs` and `.ugatit` beside results where nothing is left in them."""
-    for folder in (output_folder / STATE_FOLDER / "jobs", output_folder / STATE_FOLDER):
-        with suppress(OSError):  # not empty, or not there
-            folder.rmdir()
-
-
 def _is_old(path: Path) -> bool:
     with suppress(OSError):
         return wall_secs() - path.lstat().st_mtime > _YOUNG_SECS
