@@ -1,4 +1,4 @@
-"""Which job table a command means: that of `-o OUT`, of `--state DIR`, or the only one around here."""
+"""Which job table a command means: that of `-o OUT`, of `--state-dir DIR`, or the only one around here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .errors import StoreError
 TABLE_NAME = "jobs.sqlite"
 """The job table, in the state folder."""
 STATE_FOLDER = ".ugatit"
-"""The state folder beside the results, unless `--state` says another."""
+"""The state folder beside the results, unless `--state-dir` says another."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 

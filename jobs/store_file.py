@@ -69,6 +69,8 @@ def told(path: Path) -> Iterator[None]:
         raise  # a bug or a race of ours, not the file's
     except sqlite3.DatabaseError as error:
         raise _store_error(path, error) from error
+    except UnicodeDecodeError as error:  # SQLite quotes what it finds in a damaged file
+        raise StoreDamagedError(f"'{path}' holds text that is no text: {error}") from error
 
 
 def _store_error(path: Path, error: sqlite3.DatabaseError) -> StoreError:
@@ -102,7 +104,7 @@ def _refuse_network(folder: Path) -> None:
     if kind is not None:
         raise StoreError(
             f"'{folder}' is on a {kind} file system, where a job table is not safe; name a folder on a local disk"
-            " (--state)"
+            " (--state-dir)"
         )
 
 
@@ -151,7 +153,7 @@ def _reach_version(connection: sqlite3.Connection, path: Path, *, read_only: boo
         )
     if version == 0 and not is_empty:
         raise StoreVersionError(
-            f"'{path}' is another program's SQLite file, not a job table; name another folder (--state)"
+            f"'{path}' is another program's SQLite file, not a job table; name another folder (--state-dir)"
         )
     if version < newest:
         if read_only:

@@ -26,6 +26,9 @@ OPTIONS = (
 """What every trial converts with: no networks, several chunks; short waits; budgets that no number of kills uses up."""
 
 
+_END_SECS = 60.0
+
+
 def program() -> list[str]:
     """Return the command of this program: this interpreter and the run.py that belongs to this package."""
     spec = importlib.util.find_spec("run")
@@ -74,6 +77,8 @@ class DaemonProcess:
 
     def start(self, *more: str, **environment: str) -> None:
         """Start a daemon; `more` options and variables are for this one only."""
+        if self.process is not None:
+            self.process.wait(_END_SECS)  # the last one
         command = [*self.prefix, *program(), "--log-level", "INFO", "watch", *self._watched]
         marker = dict([self.marker.split("=")])
         variables = os.environ | {"OMP_NUM_THREADS": "1"} | self.environment | marker | environment

@@ -77,6 +77,7 @@ class Dropper:
         self.dropped: list[Drop] = []
         self._slow: list[threading.Thread] = []
         staging.mkdir(parents=True, exist_ok=True)
+        self.save()
 
     def drop(self, *, num_frames: int = 40, name: str | None = None, arrival: str | None = None) -> Drop:
         """Make the next clip (a picture, if `name` ends as one) and drop it; return its line of the manifest."""
