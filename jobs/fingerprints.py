@@ -16,7 +16,6 @@ from pathlib import Path
 
 from .beneath import opened_file, opened_folder, opened_way
 from .candidates import of_folder, pictures
-from .errors import OddSourceError
 from .job import Job, JobKind, Stamp
 from .tree import KindOf, TreeReader
 
@@ -160,7 +159,9 @@ class Hasher:
     def _hashed(self, job: Job, folder: Path, relative: str) -> Hashed:
         try:
             return Hashed(job.id, fingerprint(folder, relative, job.kind, self._kind_of, self._check_stopped))
-        except (OSError, OddSourceError) as error:
+        except _Stopped:
+            raise
+        except Exception as error:  # whatever it is, the thread goes on, and the intake is told
             return Hashed(job.id, None, error=error)
 
     def _check_stopped(self) -> None:

@@ -99,7 +99,7 @@ class Settler:
         settling.is_hashed = False
         if isinstance(hashed.error, OddSourceError):
             self.cancel(hashed.job_id, str(hashed.error))
-        elif isinstance(hashed.error, OSError):
+        elif hashed.error is not None:
             self._cannot_read(settling, hashed.error)
         else:
             settling.restart()
@@ -147,12 +147,12 @@ class Settler:
         self._wait_for(settling, "a program has it open for writing")
         return True
 
-    def _cannot_read(self, settling: Settling, error: OSError) -> None:
+    def _cannot_read(self, settling: Settling, error: Exception) -> None:
         if isinstance(error, FileNotFoundError | NotADirectoryError):
             settling.look_again()
             self.is_look_wanted = True
             return
-        why = f"it cannot be read: {error.strerror or error}"
+        why = f"it cannot be read: {getattr(error, 'strerror', None) or error!r}"
         if boot_secs() - settling.job.stamped_boot_secs < self.patience.incomplete_secs:
             self._wait_for(settling, why)
         else:

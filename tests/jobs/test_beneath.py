@@ -39,6 +39,15 @@ def test_a_link_is_not_followed_at_the_end_nor_on_the_way(tmp_path: Path) -> Non
             read(tmp_path / "in", relative)
 
 
+def test_a_folder_that_became_a_link_is_not_entered(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "way").symlink_to(tmp_path / "out")
+    with opened_folder(tmp_path) as root, pytest.raises(OSError, match="way"), opened_folder("way", root):
+        pass
+    with opened_folder(tmp_path / "way") as root:  # the watch folder itself may be named by a link
+        assert os.path.samestat(os.fstat(root), (tmp_path / "out").stat())
+
+
 def test_a_pipe_is_refused_at_once_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")
     with pytest.raises(OddSourceError, match="no regular file"):
@@ -62,14 +71,15 @@ def test_no_handle_is_left_open(tmp_path: Path) -> None:
     assert os.listdir("/proc/self/fd") == before
 
 
-def test_a_folder_swapped_for_a_link_again_and_again_never_leads_outside(tmp_path: Path) -> None:
+@pytest.mark.parametrize("swapped", ["day", "day/clip.mp4"])
+def test_what_is_swapped_for_a_link_again_and_again_never_leads_outside(tmp_path: Path, swapped: str) -> None:
     (tmp_path / "in/day").mkdir(parents=True)
-    (tmp_path / "out").mkdir()
+    (tmp_path / "out/day").mkdir(parents=True)
     (tmp_path / "in/day/clip.mp4").write_bytes(b"inside")
-    (tmp_path / "out/clip.mp4").write_bytes(b"outside")
-    (tmp_path / "link").symlink_to(tmp_path / "out")
+    (tmp_path / "out/day/clip.mp4").write_bytes(b"outside")
+    (tmp_path / "link").symlink_to(tmp_path / "out" / swapped)
     outcomes = set[bytes]()
-    with _swapping(tmp_path / "in/day", tmp_path / "link"):
+    with _swapping(tmp_path / "in" / swapped, tmp_path / "link"):
         end = time.monotonic() + 1.0
         while time.monotonic() < end:
             try:

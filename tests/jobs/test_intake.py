@@ -247,6 +247,16 @@ def test_a_sidecar_counts_also_when_it_comes_after_its_source(watched: Watched) 
     assert (job.state, job.treatment.convert["style"]) == (JobState.QUEUED, "sketch")
 
 
+def test_a_sidecar_that_comes_at_the_last_moment_counts(tmp_path: Path) -> None:
+    with Watched(tmp_path, poll="always", rescan_secs=3600.0) as watched:
+        watched.drop("clip.mp4")
+        watched.look()
+        watched.drop("clip.mp4.toml", b'style = "sketch"\n')
+        watched.run(lambda: watched.intake.is_quiet)
+        (job,) = watched.jobs(JobState.QUEUED)
+        assert job.treatment.convert["style"] == "sketch"
+
+
 def test_a_wrong_sidecar_fails_its_source_and_says_where(watched: Watched) -> None:
     watched.drop("clip.mp4.toml", b'style = "nonsense"\n')
     watched.drop("clip.mp4")

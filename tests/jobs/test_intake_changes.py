@@ -5,8 +5,10 @@ import logging
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,19 +94,39 @@ def test_a_source_that_changes_while_it_is_read_is_read_again(
 ) -> None:
     path, read, was_read = watched.path / "clip.mp4", os.read, list[int]()
 
-    def read_and_append(handle: int, most: int) -> bytes:
+    def read_and_overwrite(handle: int, most: int) -> bytes:
         block = read(handle, most)
         if block == b"first" and not was_read:
             was_read.append(1)
-            with path.open("ab") as file:
-                file.write(b" and more")
+            path.write_bytes(b"other")
         return block
 
-    monkeypatch.setattr(fingerprints.os, "read", read_and_append)
+    monkeypatch.setattr(fingerprints.os, "read", read_and_overwrite)
+    watched.drop("clip.mp4", b"first")
+    watched.settle()
+    (job,) = watched.jobs()
+    assert job.fingerprint == hashlib.sha256(b"other").hexdigest()
+    assert [move.after for move in watched.store.moves()] == [JobState.SETTLING, JobState.QUEUED]
+
+
+def test_a_source_that_changes_just_before_it_is_read_settles_first(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit, times = watched.intake._hasher.submit, list[float]()
+
+    def overwrite_and_submit(*order: Any) -> None:
+        if not times:
+            watched.drop("clip.mp4", b"other")
+        times.append(time.monotonic())
+        submit(*order)
+
+    monkeypatch.setattr(watched.intake._hasher, "submit", overwrite_and_submit)
     watched.drop("clip.mp4", b"first")
     watched.settle()
     (job,) = watched.jobs(JobState.QUEUED)
-    assert job.fingerprint == hashlib.sha256(b"first and more").hexdigest()
+    assert job.fingerprint == hashlib.sha256(b"other").hexdigest()
+    assert len(times) == 2
+    assert times[1] - times[0] >= SETTLE_SECS
 
 
 def test_a_picture_that_comes_into_a_finished_folder_makes_a_new_job_of_the_folder(watched: Watched) -> None:
@@ -447,3 +469,22 @@ def test_it_is_quiet_without_errors_in_the_log(watched: Watched, caplog: pytest.
     watched.settle()
     watched.intake.stop()
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), MemoryError("no room")])
+def test_a_source_that_cannot_be_read_is_waited_for_and_refused_in_the_end(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fingerprints, "fingerprint", fail)
+        watched.drop("clip.mp4")
+        watched.look()
+        watched.run(lambda: watched.jobs()[0].reason)
+        assert watched.states() == {"clip.mp4": "settling"}
+        assert watched.jobs()[0].reason.startswith("it cannot be read: ")
+        watched.intake.reload(watched.configured(incomplete_secs=0.1))
+        watched.settle()
+    assert watched.states() == {"clip.mp4": "failed"}
