@@ -208,8 +208,8 @@ def _handler(root: Path, heard: Callable[[], None]) -> Any:
 
 
 def _end(observer: Any) -> None:
-    """Stop an observer, whether it ever began or not."""
-    with suppress(OSError, RuntimeError):
+    """Stop an observer, whether it ever began or not; watchdog loses count of folders that come and go quickly."""
+    with suppress(OSError, RuntimeError, KeyError):
         observer.stop()
     with suppress(RuntimeError):
         observer.join()

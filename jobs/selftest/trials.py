@@ -218,6 +218,7 @@ class Trial:
         self.dropper.finish()
         if not self.daemon.is_running:
             self.daemon.start()
+        self.daemon.wait_for(lambda: bool(self._victims(Victim.WORKER)), 60)  # now SIGTERM finds it ready to drain
         self.daemon.wait_until(self._is_drained, _DRAIN_SECS, "the end of all jobs")
         self.result.drain_code = self.daemon.stop()
 

@@ -64,7 +64,7 @@ def test_row_23_without_a_free_inotify_instance_it_polls_and_says_so(watch: Star
         one.drop()
         one.until_through()
         one.end()
-        assert "poll" in one.daemon.log.read_text()
+        assert "looked through now and then: the limit of inotify instances" in one.daemon.log.read_text()
     finally:
         for handle in held:
             os.close(handle)

@@ -79,6 +79,7 @@ class Watch:
 
     def end(self) -> dict[str, Any]:
         """Drain, and have everything judged; the five counts must be 0."""
+        self.until(lambda: bool(self.pids(Victim.WORKER)), "a worker")  # before that SIGTERM may find Python starting
         assert self.daemon.stop() == 0, self.daemon.last_words()
         return self.judge()
 
