@@ -81,9 +81,10 @@ def total(stamps: Collection[Stamp]) -> Stamp:
 
 def _below(tree: Tree, rules: Rules, kept: frozenset[str]) -> Iterator[Candidate]:
     """Candidates of a sub-folder: itself, or what it holds."""
-    kinds = {file.kind for part in tree.walk() for file in part.files} if rules.by_folder else set()
+    kinds = {file.kind for part in tree.walk() for file in part.files}
     is_accepted = tree.relative in rules.folder_jobs and JobKind.PICTURE in kinds
-    if is_accepted or (tree.relative not in kept and kinds == {JobKind.PICTURE}):
+    is_album = rules.by_folder and tree.relative not in kept and kinds == {JobKind.PICTURE}
+    if is_accepted or is_album:
         yield of_folder(tree)
         yield from (_single(file) for part in tree.walk() for file in part.files if file.kind is JobKind.VIDEO)
         return

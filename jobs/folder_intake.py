@@ -107,20 +107,21 @@ class FolderIntake:
             whether anything was cancelled.
         """
         began = time.monotonic()
+        is_ended = False
         self._next_secs = began + self.config.rescan_secs
         try:
             with self._root.opened() as root:
                 self._find_out()
                 reading = self.settler.reader.read(root)
                 self._tell_back()
-                return self._compare(root, reading)
+                is_ended = self._compare(root, reading)
         except (WatchFolderError, AlreadyWatchedError) as error:
             self._tell_away(str(error))
-            return False
-        finally:
-            self.has_looked = True
-            now = time.monotonic()
-            self._rest_until_secs = now + (now - began) * _REST
+        self.has_looked = True
+        now = time.monotonic()
+        self._rest_until_secs = now + (now - began) * _REST
+        self._next_secs = max(self._next_secs, self._rest_until_secs)
+        return is_ended
 
     def sight_some(self) -> bool:
         """Tell the table of some of what is new; the rest comes with the next calls. Return whether there was any."""
@@ -173,14 +174,16 @@ class FolderIntake:
         return any(is_ended)
 
     def _rules(self, tree: Tree, known: Known) -> Rules:
+        """How pictures in folders are to be taken; what has jobs already stays as it was taken."""
         by_folder = self.config.folders == "job"
         is_style = frozenset(style_names()).__contains__
-        if not by_folder or not tree.folders:
+        if not tree.folders:
             return Rules(by_folder, is_style)
         start = len(str(self.config.path)) + 1
         jobs = {str(path)[start:]: state for path, (_, _, state) in known.items() if state is not JobState.CANCELLED}
         files = {file.relative for part in tree.walk() for file in part.files}
-        folders = {path for path, state in jobs.items() if state is not JobState.SETTLING}
+        lasting = frozenset(JobState) - {JobState.SETTLING} if by_folder else _OPEN - {JobState.SETTLING}
+        folders = {path for path, state in jobs.items() if state in lasting}
         return Rules(by_folder, is_style, folders, files & jobs.keys())
 
     def _follow(self, number: int, candidate: Candidate) -> None:

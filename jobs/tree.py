@@ -128,7 +128,10 @@ class TreeReader:
         reading: Reading,
         level: int,
     ) -> None:
-        if not self._is_recursive or is_hidden(entry.name) or is_foreign_folder(entry.name) or is_our_folder(relative):
+        name = entry.name
+        if not self._is_recursive or is_hidden(name) or is_unfinished(name):  # Safari's are folders: clip.mp4.download
+            return
+        if is_foreign_folder(name) or is_our_folder(relative):
             return
         status = entry.stat(follow_symlinks=False)
         if (status.st_dev, status.st_ino) in self._excluded:
@@ -137,7 +140,7 @@ class TreeReader:
             reading.oddities[relative] = f"it lies more than {_MOST_LEVELS} folders deep"
             return
         below = Tree(relative, sidecar=sidecar)
-        with opened_folder(entry.name, parent) as folder:
+        with opened_folder(name, parent) as folder:
             self._read(folder, below, reading, level)
         tree.folders.append(below)
 

@@ -55,6 +55,7 @@ def test_media_files_count_at_any_depth_and_others_do_not(tmp_path: Path) -> Non
         "clip.mp4~",
         "~$clip.mp4",
         "~syncthing~clip.mp4.tmp",
+        "clip.mp4.download/clip.mp4",
         ".ugatit/work/clip.mp4",
         ".cache/clip.mp4",
         "done/clip.mp4",

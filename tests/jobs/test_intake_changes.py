@@ -154,6 +154,15 @@ def test_a_video_that_comes_into_a_queued_folder_leaves_it_as_it_is(watched: Wat
     assert watched.states() == {"trip": "queued", "trip/clip.mp4": "queued"}
 
 
+def test_a_queued_folder_stays_one_job_when_pictures_are_to_be_taken_one_by_one_from_now_on(watched: Watched) -> None:
+    watched.drop("old/1.jpg")
+    watched.settle()
+    watched.intake.reload(watched.configured(folders="each"))
+    watched.drop("new/2.jpg")
+    watched.settle()
+    assert watched.states() == {"old": "queued", "new/2.jpg": "queued"}
+
+
 # Gone
 
 
