@@ -23,6 +23,7 @@ from .names import is_hidden, shown
 logger = logging.getLogger(__name__)
 
 _CHECK_SECS = 1.0
+_END_SECS = 2.0
 _AGAIN_SECS = 300.0
 """After so long it is tried again to listen where that could not be done."""
 
@@ -209,10 +210,14 @@ def _handler(root: Path, heard: Callable[[], None]) -> Any:
 
 def _end(observer: Any) -> None:
     """Stop an observer, whether it ever began or not; watchdog loses count of folders that come and go quickly."""
-    with suppress(OSError, RuntimeError, KeyError):
-        observer.stop()
-    with suppress(RuntimeError):
-        observer.join()
+    threads = [observer, *observer.emitters, *_inner_threads(observer)]
+    for thread in threads:
+        with suppress(OSError, RuntimeError, KeyError):
+            thread.stop()
+    observer.event_queue.put(observer.stop_event)  # what it waits for, if the above did not get there
+    for thread in threads:
+        with suppress(RuntimeError):
+            thread.join(_END_SECS)
 
 
 def _inner_threads(observer: Any) -> list[threading.Thread]:

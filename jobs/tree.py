@@ -109,40 +109,31 @@ class TreeReader:
         for name, entry in entries.items():
             relative = f"{tree.relative}/{name}" if tree.relative else name
             try:
-                if entry.is_dir(follow_symlinks=False):
-                    self._enter(folder, entry, relative, _sidecar(entries, name), tree, reading, level + 1)
-                else:
+                if not entry.is_dir(follow_symlinks=False):
                     self._add(entry, relative, entries, tree, reading)
+                elif self._is_wanted(entry, relative):
+                    below = Tree(relative, sidecar=_sidecar(entries, name))
+                    self._enter(folder, name, below, reading, level + 1)
+                    tree.folders.append(below)
             except FileNotFoundError:
                 pass  # it went while we looked
             except OSError:
                 reading.unread.append(relative)
 
-    def _enter(
-        self,
-        parent: int,
-        entry: os.DirEntry[str],
-        relative: str,
-        sidecar: Stamp | None,
-        tree: Tree,
-        reading: Reading,
-        level: int,
-    ) -> None:
+    def _is_wanted(self, entry: os.DirEntry[str], relative: str) -> bool:
+        """Tell whether a folder is to be looked into; unfinished ones are Safari's, like `clip.mp4.download`."""
         name = entry.name
-        if not self._is_recursive or is_hidden(name) or is_unfinished(name):  # Safari's are folders: clip.mp4.download
-            return
-        if is_foreign_folder(name) or is_our_folder(relative):
-            return
+        if not self._is_recursive or is_hidden(name) or is_unfinished(name) or is_foreign_folder(name):
+            return False
         status = entry.stat(follow_symlinks=False)
-        if (status.st_dev, status.st_ino) in self._excluded:
-            return
+        return not is_our_folder(relative) and (status.st_dev, status.st_ino) not in self._excluded
+
+    def _enter(self, parent: int, name: str, tree: Tree, reading: Reading, level: int) -> None:
         if level > _MOST_LEVELS:
-            reading.oddities[relative] = f"it lies more than {_MOST_LEVELS} folders deep"
+            reading.oddities[tree.relative] = f"it lies more than {_MOST_LEVELS} folders deep"
             return
-        below = Tree(relative, sidecar=sidecar)
         with opened_folder(name, parent) as folder:
-            self._read(folder, below, reading, level)
-        tree.folders.append(below)
+            self._read(folder, tree, reading, level)
 
     def _add(
         self,

@@ -217,6 +217,19 @@ def test_stopping_leaves_no_thread(listening: Listening) -> None:
     assert threading.active_count() == before
 
 
+def test_stopping_leaves_no_thread_when_watchdog_stumbles(
+    listening: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise KeyError("a watch that it forgot")
+
+    before = threading.active_count()
+    begin(listening)
+    monkeypatch.setattr(listening.threads[0], "_clear_emitters", fail)
+    listening.observer.stop()
+    assert threading.active_count() == before
+
+
 # Together with the intake
 
 
