@@ -159,6 +159,7 @@ class _Run:
         self._rounds.do("configuration", self._look_at_config)
         self._rounds.do("intake", self._intake.tick)
         self._rounds.do("workers", self._pool.tick)
+        self._rounds.do("cancelled jobs", lambda: self._pool.end_strays(self._store.holders()), _RECOVERY_SECS)
         self._rounds.do("recovery", self._recover, _RECOVERY_SECS)
         self._rounds.do("open folders", self._open_folders, _RECOVERY_SECS)
         self._rounds.do("blocked jobs", self._waker.tick)

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -35,6 +36,7 @@ _SETTLED_SECS = 30.0
 _MAX_ENDINGS = 256
 _EXIT_SECS = 1.0
 _KILL_SECS = 5.0
+_STRAY_SECS = 5.0
 
 
 class Pool:
@@ -82,6 +84,15 @@ class Pool:
         if self._grace_until is not None and now >= self._grace_until and not self.is_idle:
             logger.warning("workers are still busy after %g s and are ended.", self._settings.grace_secs)
             self.kill()
+
+    def end_strays(self, holders: Collection[str]) -> None:
+        """End workers that are still at a job that was taken from them a while ago: they hang.
+
+        Args:
+            holders: workers that have a job, by the table.
+        """
+        for seat in self._seats:
+            seat.end_stray(holders, time.monotonic())
 
     def drain(self) -> None:
         """Ask all workers to stop where nothing is lost; who does not within the grace time is ended by `tick`."""
@@ -160,6 +171,7 @@ class _Seat:
         self.process: ForkServerProcess | None = None
         self.status: WorkerStatus | None = None
         self.next_start = 0.0
+        self._stray_since: float | None = None
 
     def start(self) -> None:
         """Put a new worker here."""
@@ -185,6 +197,14 @@ class _Seat:
         if self.process is not None and self.process.pid is not None and self.process.is_alive():
             self._pool.note_ending(self.owner, ending)
             kill_tree(self.process.pid)
+
+    def end_stray(self, holders: Collection[str], now: float) -> None:
+        """End the worker if it has been at a job for a while that is not its own."""
+        is_stray = self.status is not None and self.status.job is not None and self.owner not in holders
+        self._stray_since = (self._stray_since or now) if is_stray else None
+        if self._stray_since is not None and now - self._stray_since >= _STRAY_SECS:
+            self._stray_since = None
+            self.end(Ending("its worker did not let go of a cancelled job", is_counted=False))
 
     def join(self, secs: float) -> None:
         """Wait so long for the end of a worker that must be about to end."""

@@ -75,6 +75,7 @@ class ProgressFile:
         status: what is known of the worker so far.
         is_mine: tells whether a job is still the worker's.
         is_draining: tells whether the worker was asked to stop.
+        on_checkpoint: called with the job when some of it can no longer be lost.
     """
 
     def __init__(
@@ -84,11 +85,13 @@ class ProgressFile:
         *,
         is_mine: Callable[[Job], bool],
         is_draining: Callable[[], bool],
+        on_checkpoint: Callable[[Job], None] = lambda job: None,
     ) -> None:
         self.status = status
         self._path = path
         self._is_mine = is_mine
         self._is_draining = is_draining
+        self._on_checkpoint = on_checkpoint
         self._job: Job | None = None
         self._written = self._asked = 0.0
         self._seen: deque[tuple[float, int]] = deque()
@@ -138,6 +141,8 @@ class ProgressFile:
         """
         reach("work:chunk")
         self.tick()
+        if self._job is not None:
+            self._on_checkpoint(self._job)
         self._stop_if_asked()
 
     def tick(self) -> None:

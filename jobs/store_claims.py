@@ -114,6 +114,15 @@ class Claims(Table):
         reach("release:committed")
         return released
 
+    def forgive(self, job: Job) -> None:
+        """Give a job new budgets, because it got on: only deaths and errors in a row are held against it.
+
+        Raises:
+            LostClaimError: the claim holds no more.
+        """
+        with self._writing():
+            self._update(self._mine(job).id, deaths=0, exceptions=0)
+
     def orphans(self, is_alive: Callable[[str], bool]) -> list[Job]:
         """Return jobs that are running or being published by workers that are no more.
 
@@ -123,6 +132,10 @@ class Claims(Table):
         held = self._jobs(f"WHERE {_HELD} ORDER BY id")
         alive = {owner: is_alive(owner) for owner in {job.owner for job in held} if owner is not None}
         return [job for job in held if job.owner is None or not alive[job.owner]]
+
+    def holders(self) -> frozenset[str]:
+        """Return the workers that have a job."""
+        return frozenset(row["owner"] for row in self._rows(f"SELECT DISTINCT owner FROM jobs WHERE {_HELD}"))
 
     def take_over(self, job: Job, owner: str) -> Job:
         """Make an orphan the property of whoever recovers it; the attempt stays the same.

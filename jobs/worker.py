@@ -107,13 +107,14 @@ class Worker:
         self._store = store
         self._is_draining = is_draining
         self._pause = pause
-        self._is_spoiled = False
+        self._is_spoiled = self._has_got_on = False
         self._handlers: dict[str, JobHandler] = {}
         self._progress = ProgressFile(
             status_path(settings.state_dir, settings.owner),
             WorkerStatus(settings.owner, os.getpid(), settings.device),
             is_mine=self._is_mine,
             is_draining=is_draining,
+            on_checkpoint=self._forgive,
         )
 
     def run(self) -> None:
@@ -143,6 +144,7 @@ class Worker:
     def _attempt(self, job: Job) -> None:
         """Bring one job to its end, or let go of it."""
         publisher = JobPublisher(self._store, job, self._progress.tick, self._wait)
+        self._has_got_on = False
         try:
             self._work(job, publisher)
         except LostClaimError as error:
@@ -184,8 +186,16 @@ class Worker:
 
         return Handler(choices, self._settings.state_dir / "thumbnails")  # drawn while the source is surely there
 
+    def _forgive(self, job: Job) -> None:
+        """Forget what went wrong before: the job got further than ever, so a long one outlives many restarts."""
+        if not self._has_got_on and (job.deaths or job.exceptions):
+            with suppress(StoreFullError, StoreBusyError):  # the next checkpoint will do
+                self._store.forgive(job)
+                self._has_got_on = True
+
     def _let_go(self, job: Job, error: Exception) -> None:
         """Release a job; where that cannot be done, recovery does it when this process has ended."""
+        job = replace(job, deaths=0, exceptions=0) if self._has_got_on else job
         decided = self._decide(job, error)
         if decided.state not in MOVES[job.state]:  # from publishing one cannot go everywhere
             decided = replace(decided, state=JobState.QUEUED, delay_secs=self._settings.backoff_secs)

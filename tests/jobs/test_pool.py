@@ -40,6 +40,7 @@ class Daemon:
         while not is_reached():
             assert time.monotonic() < end, f"{self.inbox.store.list()}, {self.pool.running()}"
             self.pool.tick()
+            self.pool.end_strays(self.inbox.store.holders())
             self.pids |= {pid for worker in self.pool.pids() for pid in (worker, *descendants(worker))}
             recover(
                 self.inbox.store,
@@ -111,7 +112,7 @@ def test_a_killed_workers_job_is_done_by_the_next_one_once(inbox: Inbox) -> None
     with daemon(inbox) as running:
         os.kill(running.until_at_work(job), signal.SIGKILL)
         [done] = running.until_over(job)
-    assert (done.state, done.attempt, done.deaths) == (JobState.DONE, 2, 1)
+    assert (done.state, done.attempt) == (JobState.DONE, 2)
     assert [path.name for path in inbox.output.glob("*.mp4")] == ["clip.mp4"]
 
 
@@ -188,6 +189,16 @@ def test_a_worker_drops_a_job_that_was_cancelled(inbox: Inbox) -> None:
     assert not job.work_folder.exists()
 
 
+def test_a_worker_that_hangs_over_a_cancelled_job_is_ended(inbox: Inbox) -> None:
+    job, other = inbox.drop("clip.mp4", b"hang"), inbox.drop("other.mp4", b"plain")
+    with daemon(inbox) as running:
+        running.until_at_work(job)
+        inbox.store.cancel(job.id)
+        [done] = running.until_over(other)
+    assert done.state is JobState.DONE
+    assert inbox.store.get(job.id).state is JobState.CANCELLED
+
+
 def test_sigterm_to_every_process_of_a_service_does_not_end_the_server_of_the_workers(inbox: Inbox) -> None:
     with daemon(inbox) as running:
         running.until(running.pool.running)
@@ -203,7 +214,7 @@ def test_workers_die_with_their_server_and_come_back_with_a_new_one(inbox: Inbox
     with daemon(inbox) as running:
         os.kill(parent_of(running.until_at_work(job)), signal.SIGKILL)
         [done] = running.until_over(job)
-    assert (done.state, done.attempt, done.deaths) == (JobState.DONE, 2, 1)
+    assert (done.state, done.attempt) == (JobState.DONE, 2)
 
 
 def test_workers_and_what_they_started_die_with_the_daemon(inbox: Inbox) -> None:

@@ -262,6 +262,19 @@ def test_a_full_table_is_waited_for(inbox: Inbox, monkeypatch: pytest.MonkeyPatc
     assert (inbox.store.get(job.id).state, errors) == (JobState.QUEUED, [])
 
 
+def test_a_job_that_gets_on_is_not_blamed_for_what_went_wrong_before(inbox: Inbox) -> None:
+    def stumble(job: Job, progress: ProgressFile, publisher: JobPublisher) -> None:
+        progress.start(job.source.name, "restyling", 40)
+        if job.attempt <= 5:
+            progress.checkpoint()
+        raise FfmpegError("ffmpeg was killed by SIGKILL.")
+
+    job = inbox.drop("clip.mp4", max_exceptions=2)
+    run(inbox, stumble, backoff_secs=0.0)
+    job = inbox.store.get(job.id)
+    assert (job.state, job.attempt, job.exceptions) == (JobState.FAILED, 6, 2)
+
+
 def test_a_table_that_is_another_one_now_ends_the_worker(inbox: Inbox) -> None:
     inbox.drop("clip.mp4")
     os.replace(inbox.store.path, inbox.store.path.with_name("old"))
