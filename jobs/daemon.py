@@ -15,7 +15,7 @@ from pathlib import Path
 
 from .aftermath import Aftermath
 from .clocks import boot_secs
-from .config import WatchConfig
+from .config import FolderConfig, WatchConfig
 from .config_files import ConfigFile
 from .errors import AlreadyWatchedError, StoreBusyError, StoreFullError
 from .find_table import TABLE_NAME
@@ -29,7 +29,7 @@ from .pool import Pool, PoolSettings, find_devices
 from .recovery import recover
 from .roots import is_away
 from .rounds import Rounds
-from .schedule import parse_schedule
+from .schedule import parse_schedule, told
 from .signals import EXIT_INTERRUPTED, StopRequests, stop_requests
 from .store import JobStore, open_store
 from .territory import Territory
@@ -244,9 +244,13 @@ class _Run:
 
     def _open_folders(self) -> None:
         """Put on record of which watch folders no job may start now."""
-        closed = self._closed()
-        if closed != self._store.closed_folders():
-            self._store.close_folders(closed)
+        closed, before = self._closed(), self._store.closed_folders()
+        if closed == before:
+            return
+        self._store.close_folders(closed)
+        for folder in self._config.folders:
+            if folder.name in closed - before and (when := _told_schedule(folder)):
+                logger.info('of "%s" %s.', folder.name, when)
 
     def _closed(self) -> frozenset[str]:
         """Folders whose time it is not, and those that are away: nothing is begun whose source cannot be seen."""
@@ -289,7 +293,7 @@ class _Run:
     def _beat(self, state: str) -> None:
         if not self._heart.is_due():
             return
-        folders = [self._health_of(folder.name) for folder in self._config.folders]
+        folders = [self._health_of(folder) for folder in self._config.folders]
         counts = {state.value: number for state, number in self._store.counts().items()}
         self._heart.beat(
             "paused" if state == "watching" and self._store.is_paused() else state,
@@ -300,9 +304,9 @@ class _Run:
             last_error=self._rounds.last_error,
         )
 
-    def _health_of(self, name: str) -> FolderHealth:
-        is_gone = self._is_away(name)
-        return FolderHealth(name, not is_gone, self._intake.detail(name))
+    def _health_of(self, folder: FolderConfig) -> FolderHealth:
+        details = (self._intake.detail(folder.name), _told_schedule(folder))
+        return FolderHealth(folder.name, not self._is_away(folder.name), "; ".join(filter(None, details)))
 
 
 def _pool_settings(config: WatchConfig) -> PoolSettings:
@@ -317,6 +321,10 @@ def _pool_settings(config: WatchConfig) -> PoolSettings:
         config.is_once,
         {folder.name: folder.incomplete_secs for folder in config.folders},
     )
+
+
+def _told_schedule(folder: FolderConfig) -> str:
+    return told(parse_schedule(folder.schedule), datetime.now()) if folder.schedule else ""
 
 
 def _names(config: WatchConfig) -> str:

@@ -89,6 +89,12 @@ def parse_schedule(text: str) -> Schedule:
     return Schedule(tuple(windows))
 
 
+def told(schedule: Schedule, now: datetime) -> str:
+    """Say when jobs may start next, like `jobs start again on Tue at 22:00`; empty while they may."""
+    opening = schedule.next_opening(now)
+    return "" if opening == now else f"jobs start again on {DAYS[opening.weekday()].title()} at {opening:%H:%M}"
+
+
 def _window(match: re.Match[str]) -> Window:
     start, end = _minute(match["start"]), _minute(match["end"])
     if start in (end, _MINUTES_A_DAY):

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import pytest
 
-from jobs.schedule import parse_schedule
+from jobs.schedule import parse_schedule, told
 
 # 2026-11-23 is a Monday.
 MONDAY = datetime(2026, 11, 23)
@@ -93,3 +93,9 @@ def test_nights_of_changed_clocks_are_read_from_the_wall_like_any_other(night: d
 def test_what_is_no_schedule_is_refused_with_the_words_that_are_wrong(text: str, wrong: str) -> None:
     with pytest.raises(ValueError, match=wrong):
         parse_schedule(text)
+
+
+def test_a_closed_schedule_tells_when_it_opens() -> None:
+    schedule = parse_schedule("mon 09:00-10:00")
+    assert told(schedule, at(0, 10)) == "jobs start again on Mon at 09:00"
+    assert told(schedule, at(0, 9, 30)) == ""
