@@ -74,6 +74,8 @@ class Verdict:
     """What is missing: disk, output, device."""
     reason: str = ""
     """As a sentence."""
+    undoes_work: bool = False
+    """What was done is done again: to come as far as this another time is no progress."""
     is_process_spoiled: bool = False
     """The worker should end after it: its device or its memory is not sound any more."""
 
@@ -90,7 +92,7 @@ def sort_error(error: BaseException) -> Verdict:
     found = sort_failure(error)
     if found.is_unforeseen and not isinstance(error, JobsError) and reason != name:
         reason = f"{name}: {reason}"
-    return Verdict(found.course.value, found.block, reason, found.is_process_spoiled)
+    return Verdict(found.course.value, found.block, reason, found.undoes_work, found.is_process_spoiled)
 
 
 def check_programs() -> None:

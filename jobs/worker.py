@@ -188,7 +188,7 @@ class Worker:
 
     def _forgive(self, job: Job) -> None:
         """Forget what went wrong before: the job got further than ever, so a long one outlives many restarts."""
-        if not self._has_got_on and (job.deaths or job.exceptions):
+        if not self._has_got_on and (job.deaths or job.exceptions) and not _undone(job).exists():
             with suppress(StoreFullError, StoreBusyError):  # the next checkpoint will do
                 self._store.forgive(job)
                 self._has_got_on = True
@@ -224,6 +224,9 @@ class Worker:
 
         verdict = Verdict("changed", reason=str(error)) if isinstance(error, OtherContentError) else sort_error(error)
         self._is_spoiled = verdict.is_process_spoiled
+        if verdict.undoes_work:
+            with suppress(OSError):
+                _undone(job).touch()
         if verdict.kind in ("wait", "changed", "retry") and not os.path.lexists(job.source):
             return self._without_source(job)
         if verdict.kind == "retry" and self._is_draining():  # a service manager may have ended ffmpeg as well
@@ -259,6 +262,11 @@ class Worker:
             raise Draining("the worker was asked to stop.") from error
         self._progress.tick()
         self._pause(_TROUBLE_SECS)
+
+
+def _undone(job: Job) -> Path:
+    """Return the file that says that a job's work is done a second time."""
+    return job.work_folder / "undone"
 
 
 def _stamp(job: Job) -> Stamp | None:

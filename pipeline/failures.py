@@ -34,6 +34,8 @@ class Failure:
     """What is missing: disk, output, device; for BLOCK only."""
     is_unforeseen: bool = False
     """Nobody thought of it: its message alone may say little."""
+    undoes_work: bool = False
+    """What was done is done again: to come as far as this another time is no progress."""
     is_process_spoiled: bool = False
     """The process should end: its device or its memory is not sound any more."""
 
@@ -46,6 +48,8 @@ _BY_TYPE = {
     "pipeline.errors.OutputExistsError": Failure(Course.FAIL),
     "pipeline.errors.OutputError": Failure(Course.BLOCK, "output"),
     "pipeline.errors.OutOfSpaceError": Failure(Course.BLOCK, "disk"),
+    "pipeline.errors.ChunkError": Failure(Course.RETRY, undoes_work=True),
+    "pipeline.errors.VerificationError": Failure(Course.RETRY, undoes_work=True),
     "pipeline.errors.PipelineError": Failure(Course.RETRY),
     "model.errors.DeviceError": Failure(Course.BLOCK, "device", is_process_spoiled=True),
     "model.errors.ModelError": Failure(Course.FAIL),

@@ -37,6 +37,6 @@ def judge(daemon: DaemonProcess, manifest: Path | None = None, sampled: Path | N
 
 
 def start_sampler(out: Path, result: Path) -> subprocess.Popen[bytes]:
-    """Start looking at an output folder every 20 ms; `terminate` and `wait` make it write its result."""
+    """Start looking at an output folder every 20 ms; `communicate()` ends it and has it write its result."""
     script = Path(__file__).with_name("sampler.py")
     return subprocess.Popen([sys.executable, str(script), str(out), str(result)], stdin=subprocess.PIPE)

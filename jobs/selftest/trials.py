@@ -120,8 +120,7 @@ class Trial:
             self._attack()
             self._drain()
         finally:
-            sampler.terminate()
-            sampler.wait(60)
+            sampler.communicate()  # its stdin ends, and so it does
             self.daemon.kill_all()
         self.result.judged = judge(self.daemon, self.dropper.manifest, self.sampled)
         self.result.secs = time.monotonic() - self._began

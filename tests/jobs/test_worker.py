@@ -17,7 +17,7 @@ from jobs.names import MARK
 from jobs.progress_file import ProgressFile, WorkerStatus, read_status, status_path
 from jobs.publishing import JobPublisher
 from jobs.worker import Worker, WorkerSettings
-from pipeline.errors import FfmpegError, OutOfSpaceError, SourceChangedError, UnreadableInputError
+from pipeline.errors import FfmpegError, OutOfSpaceError, SourceChangedError, UnreadableInputError, VerificationError
 from tests.jobs.queues import Inbox, copy_source
 
 Handle = Callable[[Job, ProgressFile, JobPublisher], None]
@@ -273,6 +273,19 @@ def test_a_job_that_gets_on_is_not_blamed_for_what_went_wrong_before(inbox: Inbo
     run(inbox, stumble, backoff_secs=0.0)
     job = inbox.store.get(job.id)
     assert (job.state, job.attempt, job.exceptions) == (JobState.FAILED, 6, 2)
+
+
+def test_work_that_is_done_again_because_its_result_was_wrong_is_no_progress(inbox: Inbox) -> None:
+    def go_wrong(job: Job, progress: ProgressFile, publisher: JobPublisher) -> None:
+        job.work_folder.mkdir(parents=True, exist_ok=True)
+        progress.start(job.source.name, "restyling", 40)
+        progress.checkpoint()
+        raise VerificationError("a frame is missing.")
+
+    job = inbox.drop("clip.mp4", max_exceptions=3)
+    run(inbox, go_wrong, backoff_secs=0.0)
+    job = inbox.store.get(job.id)
+    assert (job.state, job.attempt, job.exceptions) == (JobState.FAILED, 3, 3)
 
 
 def test_a_table_that_is_another_one_now_ends_the_worker(inbox: Inbox) -> None:
