@@ -50,7 +50,7 @@ class FolderIntake:
 
         Args:
             store: the job table.
-            config: the watch folder's settings; may be replaced by others for the same path.
+            config: the watch folder's settings.
             excluded: returns device and inode of folders that are not looked into.
             is_once: nobody waits for what cannot be read now.
         """
@@ -58,7 +58,8 @@ class FolderIntake:
         self.settler = Settler(store)
         self.away = ""
         """Why the folder is not looked through; empty while it is."""
-        self.has_looked = False
+        self.is_through = False
+        """The last look found nothing to do; what was done after the one before may have set other sources free."""
         self.is_network = False
         self._store = store
         self._excluded = excluded
@@ -85,6 +86,12 @@ class FolderIntake:
         """Give the lock back."""
         self._root.release()
 
+    def configure(self, config: FolderConfig) -> None:
+        """Go on with other settings for the same path."""
+        self.config = config
+        self.is_through = False
+        self.hint()
+
     def hint(self) -> None:
         """Look through the folder soon."""
         soon = max(time.monotonic() + _HINT_SECS, self._rest_until_secs)
@@ -97,8 +104,10 @@ class FolderIntake:
 
     @property
     def is_quiet(self) -> bool:
-        """It was looked through, and nothing in it is new or settles."""
-        return self.has_looked and not self._unsighted and not len(self.settler)
+        """It was looked through, and there was nothing to do. If that is not so it will be looked through soon."""
+        if not self.is_through:
+            self.hint()
+        return self.is_through
 
     def look(self) -> bool:
         """Look through the folder, note what is new or changed, and cancel what is gone.
@@ -117,7 +126,7 @@ class FolderIntake:
                 is_ended = self._compare(root, reading)
         except (WatchFolderError, AlreadyWatchedError) as error:
             self._tell_away(str(error))
-        self.has_looked = True
+        self.is_through = not is_ended and not self._unsighted and not len(self.settler)
         now = time.monotonic()
         self._rest_until_secs = now + (now - began) * _REST
         self._next_secs = max(self._next_secs, self._rest_until_secs)

@@ -73,8 +73,7 @@ class Intake:
         for name in self._folders.keys() - folders.keys():
             self._folders[name].stop()
         for each in config.folders:
-            folders[each.name].config = each
-            folders[each.name].hint()
+            folders[each.name].configure(each)
         self._folders, self._config = folders, config
         self._observe()
 
@@ -149,7 +148,7 @@ class Intake:
         ready = dict[int, tuple[Job, Fingerprint]]()
         for number, hashed in list(self._hashed.items())[:_QUEUED_AT_ONCE]:
             settler, settling = self._settler_of(number)
-            if settling is None:
+            if settling is None or not settling.is_hashed:  # it has ended, or began anew meanwhile
                 del self._hashed[number]
             elif hashed.fingerprint is None or hashed.fingerprint.stamp != settling.candidate.stamp:
                 del self._hashed[number]

@@ -160,6 +160,7 @@ class Settler:
 
     def _wait_for(self, settling: Settling, why: str) -> None:
         settling.look_again()
+        self._settling[settling.job.id] = self._settling.pop(settling.job.id)  # behind those that may be complete
         if settling.told != why:
             with suppress(JobNotFoundError):
                 settling.job = self._store.restamp(settling.job, settling.candidate.stamp, why)
