@@ -175,7 +175,7 @@ def test_a_waiting_source_that_is_deleted_is_cancelled(watched: Watched, name: s
     watched.look()
     (job,) = watched.jobs()
     assert (job.state, job.reason) == (JobState.CANCELLED, "source gone")
-    assert watched.intake.is_quiet
+    watched.run(lambda: watched.intake.is_quiet)
 
 
 def test_a_source_that_is_deleted_while_it_is_worked_on_is_left_to_its_worker(watched: Watched) -> None:
@@ -240,7 +240,7 @@ def test_quiet_is_not_said_while_a_worker_has_sent_a_source_back(watched: Watche
     watched.drop("clip.mp4")
     watched.settle()
     job = watched.claim()
-    assert watched.intake.is_quiet
+    watched.run(lambda: watched.intake.is_quiet)
     watched.store.release(job, JobState.SETTLING, reason="waiting: it has no end yet")
     assert not watched.intake.is_quiet
     watched.run(lambda: watched.intake.is_quiet)
@@ -367,7 +367,7 @@ def test_a_folder_that_is_not_there_yet_is_waited_for(tmp_path: Path, caplog: py
     with watched:
         watched.run_for(0.5)
         assert watched.intake.away == {str(watched.path)}
-        assert watched.intake.is_quiet
+        watched.run(lambda: watched.intake.is_quiet)
         watched.path.mkdir()
         watched.drop("clip.mp4")
         watched.run(lambda: watched.states() == {"clip.mp4": "queued"})
