@@ -119,7 +119,7 @@ MUTATIONS = (
         "jobs/territory.py",
         "        if not lock.acquire():\n",
         "        if False:\n",
-        "tests/faults/test_daemons.py::test_row_28_a_second_daemon_on_the_same_folder_refuses",
+        "tests/jobs/test_daemon.py::test_a_second_daemon_is_refused_and_told_who_is_there",
         "28",
     ),
     Mutation(
@@ -144,7 +144,7 @@ MUTATIONS = (
         "pipeline/source.py",
         "        if now != self._stamp:\n",
         "        if False:\n",
-        "tests/faults/test_sources.py::test_row_19_what_is_appended_while_it_is_worked_on_makes_the_result_void",
+        "tests/pipeline/test_source.py::test_appending_replacing_and_removing_are_noticed",
         "19, 20",
     ),
     Mutation(
@@ -160,7 +160,7 @@ MUTATIONS = (
         "jobs/readiness.py",
         "        return error.errno == errno.EAGAIN\n",
         "        return False\n",
-        "tests/faults/test_sources.py::test_row_17_a_slow_copy_is_not_begun_before_its_end",
+        "tests/jobs/test_readiness.py::test_a_file_has_a_writer_as_long_as_it_is_open_for_writing",
         "17, 18",
     ),
     Mutation(
@@ -194,8 +194,7 @@ MUTATIONS = (
         "jobs/store_file.py",
         "            if check:\n                _check(connection, path)\n",
         "",
-        "tests/faults/test_table.py"
-        "::test_row_31_a_damaged_table_is_refused_put_aside_and_built_again_without_new_results[flipped]",
+        "tests/faults/test_table.py::test_row_31_a_page_that_is_damaged_anywhere_is_found_when_the_table_is_opened",
         "31",
     ),
     Mutation(

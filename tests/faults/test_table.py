@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from jobs.errors import StoreDamagedError
+from jobs.job import JobKind, Sighting, Stamp, Treatment
 from jobs.selftest.media import write_clip
+from jobs.store import open_store
 from tests.faults.conftest import StartWatch
 from tests.faults.watching import Watch
 
@@ -91,6 +94,19 @@ def test_row_31_a_damaged_table_is_refused_put_aside_and_built_again_without_new
     done.until_through(2)
     assert results(done) == before
     done.end()
+
+
+def test_row_31_a_page_that_is_damaged_anywhere_is_found_when_the_table_is_opened(tmp_path: Path) -> None:
+    stamp, out = Stamp(1, 1, 1, 1), tmp_path / "out"
+    names = [Path(f"clip{number:03}.mp4") for number in range(200)]
+    with open_store(tmp_path / "whole.sqlite") as store:
+        store.sight(Sighting(JobKind.VIDEO, "/in", "/in" / name, name, out, Treatment(), "o", stamp) for name in names)
+    whole = (tmp_path / "whole.sqlite").read_bytes()
+    for page in range(1, len(whole) // 4096):
+        damaged = tmp_path / f"page{page}.sqlite"
+        damaged.write_bytes(whole[: page * 4096] + bytes(4096) + whole[(page + 1) * 4096 :])
+        with pytest.raises(StoreDamagedError):
+            open_store(damaged, check=True).close()
 
 
 def test_row_31_a_deleted_table_is_built_again_without_new_results(done: Watch) -> None:
