@@ -214,6 +214,22 @@ MUTATIONS = (
         "31",
     ),
     Mutation(
+        "folders are looked through whatever events say",
+        "jobs/folder_intake.py",
+        "        self._next_secs = began + self.config.rescan_secs\n",
+        '        self._next_secs = float("inf")\n',
+        "tests/jobs/test_observer.py::test_events_that_get_lost_are_made_up_for_by_the_next_look",
+        "22, 24",
+    ),
+    Mutation(
+        "a source is read again before its result is published",
+        "pipeline/source.py",
+        "        if hash_source(self.path, progress) != sha256:\n",
+        "        if False:\n",
+        "tests/pipeline/test_source.py::test_a_change_that_keeps_size_and_time_is_noticed_by_reading_again",
+        "19",
+    ),
+    Mutation(
         "lists of files are no media",
         "pipeline/ffmpeg.py",
         'FORMAT_WHITELIST = "mov,',
