@@ -72,9 +72,19 @@ def left_over(out: Path, state: Path, results: set[str]) -> list[str]:
         for name in names:
             path = os.path.join(where, name)
             is_kept = any(_is_kept(Path(path), folder) for folder in (state, out / ".ugatit"))
-            if path not in reports and not _is_of(path, results) and not is_kept:
+            if not (path in reports or _is_of(path, results) or is_kept or _reports_on(path, results)):
                 left.append(path)
     return sorted(left)
+
+
+def _reports_on(path: str, results: set[str]) -> bool:
+    """Tell whether a file is a report that names a result; a result's name can be too long for another ending."""
+    if not path.endswith(".report.json"):
+        return False
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))["output"] in results
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _is_of(path: str, results: set[str]) -> bool:

@@ -162,6 +162,14 @@ def test_a_marked_process_is_an_orphan_and_what_lies_about_is_left(scene: Scene)
         orphan.wait()
 
 
+def test_a_report_belongs_to_the_result_that_it_names_whatever_it_is_called(scene: Scene) -> None:
+    result = scene.add_done()
+    (scene.out / "clip~1234.report.json").write_text(json.dumps({"output": str(result)}))
+    assert counts(scene.judge())[4] == 0
+    (scene.out / "other.report.json").write_text(json.dumps({"output": "/elsewhere/other.mp4"}))
+    assert counts(scene.judge())[4] == 1
+
+
 def test_what_the_sampler_saw_counts(scene: Scene, tmp_path: Path) -> None:
     scene.add_done()
     sampled = tmp_path / "sampled.json"
