@@ -171,7 +171,7 @@ def _taken(job: Job, place: Path) -> Iterator[Path]:
 
 def _reason(job: Job) -> str:
     return (
-        f"{job.reason}\n\nJob {job.id}, {job.attempt} attempts. `jobs show {job.id}` tells its history; "
+        f"{job.reason}\n\nJob {job.id}, after attempt {job.attempt}. `jobs show {job.id}` tells its history; "
         f"`jobs retry {job.id}` tries it again.\n"
     )
 

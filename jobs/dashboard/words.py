@@ -30,7 +30,9 @@ def sentence(text: str) -> str:
     shown = shown_text(text).strip()
     if not shown:
         return ""
-    return shown[0].upper() + shown[1:] + ("" if shown[-1] in ".!?:" or "\n" in shown else ".")
+    is_name = "." in shown.split(maxsplit=1)[0][:-1]  # a file's name stays as it is written
+    begun = shown if is_name else shown[0].upper() + shown[1:]
+    return begun + ("" if shown[-1] in ".!?:" or "\n" in shown else ".")
 
 
 def duration(secs: float | None) -> str:
