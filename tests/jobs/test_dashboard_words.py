@@ -39,6 +39,7 @@ def test_a_name_is_shown_with_everything_that_one_would_not_see(name: str, shown
 def test_a_reason_keeps_its_lines_and_becomes_a_sentence() -> None:
     assert words.sentence("it broke\nat \x1b[0m") == "It broke\nat \\x1b[0m"
     assert words.sentence("it broke") == "It broke."
+    assert words.sentence("clip.mp4.toml, line 1: `crf` is 99") == "clip.mp4.toml, line 1: `crf` is 99."
     assert words.sentence("") == ""
 
 
