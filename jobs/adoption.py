@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .contents import measure
+from .handlers import name_of
 from .job import Job, JobKind
 from .publishing import candidates
-from .report_files import JOB_KEY, REPORT_ENDING, identity, read_report, shortened
+from .report_files import JOB_KEY, REPORT_ENDING, identity, read_report
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def _reports(job: Job) -> Iterator[Path]:
     """Yield the reports of results with the job's name: `clip.report.json`, and while these exist, the next ones."""
     for name in candidates(job.output_folder / job.relative, job.kind):
         stem = name.name if job.kind is JobKind.FOLDER else name.stem
-        path = name.with_name(shortened(stem, REPORT_ENDING))
+        path = name.with_name(name_of(stem, REPORT_ENDING))
         if not os.path.lexists(path):
             return
         yield path

@@ -15,9 +15,9 @@ from pathlib import Path
 from .beneath import opened_folder
 from .candidates import of_folder, pictures
 from .disks import rename_no_replace
+from .handlers import name_of
 from .job import Job, JobKind, JobState, Stamp
 from .publishing import candidates
-from .report_files import shortened
 from .tree import SIDECAR_SUFFIX, Tree, TreeReader
 
 logger = logging.getLogger(__name__)
@@ -177,7 +177,7 @@ def _reason(job: Job) -> str:
 
 
 def _reason_file(source: Path) -> Path:
-    return source.with_name(shortened(source.name, REASON_SUFFIX))
+    return source.with_name(name_of(source.name, REASON_SUFFIX))
 
 
 def _forget_reason(job: Job, source: Path) -> None:

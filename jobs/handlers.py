@@ -50,6 +50,7 @@ __all__ = [
     "convert_options",
     "default_choices",
     "kind_of",
+    "name_of",
     "options_hash",
     "sort_error",
     "style_names",

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .clocks import boot_secs, wall_secs
+from .errors import JobNotFoundError
 from .find_table import STATE_FOLDER
 from .job import TERMINAL, Job
 from .locks import OwnerLocks
@@ -99,8 +100,6 @@ class Leftovers:
         return job.state not in TERMINAL
 
     def _find(self, number: int) -> Job | None:
-        from .errors import JobNotFoundError
-
         try:
             return self._store.get(number)
         except JobNotFoundError:

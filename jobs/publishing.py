@@ -20,8 +20,9 @@ from .contents import measure, size_of, sync_tree
 from .disks import rename_no_replace, sync
 from .errors import OtherContentError, OutputTakenError, StoreBusyError, StoreFullError
 from .fault_points import reach
+from .handlers import name_of
 from .job import Job, JobKind
-from .report_files import place_report, report_path, seal, shortened, stage_report
+from .report_files import place_report, report_path, seal, stage_report
 
 if TYPE_CHECKING:
     from .adoption import Found
@@ -211,7 +212,7 @@ def candidates(final: Path, kind: JobKind) -> Iterator[Path]:
     yield final
     stem, suffix = (final.name, "") if kind is JobKind.FOLDER else (final.stem, final.suffix)
     for number in count(2):
-        yield final.with_name(shortened(stem, f"-{number}{suffix}"))
+        yield final.with_name(name_of(stem, f"-{number}{suffix}"))
 
 
 def make_folders(folder: Path, root: Path) -> None:

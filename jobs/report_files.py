@@ -5,7 +5,6 @@ Its text is kept in the table, so that it can be made again.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .disks import rename_no_replace, sync
+from .handlers import name_of
 from .job import Job, JobKind
 
 logger = logging.getLogger(__name__)
@@ -24,7 +24,6 @@ REPORT_ENDING = ".report.json"
 JOB_KEY = "job"
 """Where a report says which job its result is of."""
 
-_MAX_NAME_BYTES = 255
 _MAX_REPORT_BYTES = 1 << 26
 
 
@@ -34,7 +33,7 @@ def report_path(output: Path, kind: JobKind) -> Path | None:
     A report that is about this very result may be replaced: it stayed when the result was removed.
     """
     stems = (output.name,) if kind is JobKind.FOLDER else (output.stem, output.name)
-    paths = [output.with_name(shortened(stem, REPORT_ENDING)) for stem in stems]
+    paths = [output.with_name(name_of(stem, REPORT_ENDING)) for stem in stems]
     return next((path for path in paths if not os.path.lexists(path) or _is_about(path, output)), None)
 
 
@@ -103,15 +102,6 @@ def place_report(job: Job) -> None:
     else:
         with suppress(FileExistsError):
             rename_no_replace(staged, path)
-
-
-def shortened(stem: str, ending: str) -> str:
-    """Join a stem and an ending; where that is too long for a file name, the stem's end becomes a hash of it."""
-    encoded, room = os.fsencode(stem), _MAX_NAME_BYTES - len(os.fsencode(ending))
-    if len(encoded) > room:
-        mark = "~" + hashlib.sha256(encoded).hexdigest()[:8]
-        stem = encoded[: room - len(mark)].decode("utf-8", "ignore") + mark
-    return stem + ending
 
 
 def _staged(job: Job) -> Path:

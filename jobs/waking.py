@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from .clocks import boot_secs
 from .disks import free_bytes
-from .errors import MoveError
+from .errors import JobNotFoundError, MoveError
 from .job import Job, JobState
 
 if TYPE_CHECKING:
@@ -86,8 +86,6 @@ class Waker:
                 self._not_before.pop(number, None)
 
     def _state_of(self, number: int) -> JobState | None:
-        from .errors import JobNotFoundError
-
         try:
             return self._store.get(number).state
         except JobNotFoundError:
