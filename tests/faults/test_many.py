@@ -12,7 +12,6 @@ from jobs.selftest.daemon import DaemonProcess
 from jobs.selftest.media import write_clip
 from jobs.selftest.victims import Victim
 from tests.faults.conftest import StartWatch
-from tests.faults.watching import TERMINAL, Watch
 
 pytestmark = pytest.mark.slow
 
@@ -60,7 +59,7 @@ def test_row_34_damaged_files_neither_crash_nor_hang_the_daemon(watch: StartWatc
             unique = seed.to_bytes(8, "big")  # two of the same content would be one job
             made.write_bytes(mutate(original.read_bytes(), random.Random(seed)) + unique)
             shutil.move(made, one.inbox / f"seed{seed:05}{original.suffix}")
-        one.until(lambda: is_through(one), "the end of a hundred files", 600)
+        one.until_through(min(start + 100, NUM_SEEDS), secs=600)
         pids = [one.daemon.pid, *one.pids(Victim.WORKER)]
         peak_kb = max([peak_kb, *(peak_of(pid) for pid in pids)])
         assert one.daemon.is_running, one.daemon.last_words()
@@ -71,13 +70,6 @@ def test_row_34_damaged_files_neither_crash_nor_hang_the_daemon(watch: StartWatc
     )
     assert peak_kb < 1_500_000
     one.daemon.stop()
-
-
-def is_through(watch: Watch) -> bool:
-    """Tell whether every file that lies in the inbox is known and every job is over; some files are damaged alike."""
-    known = {os.fsdecode(row["path"]) for row in watch.daemon.rows("sources")}
-    lying = {str(path) for path in watch.inbox.glob("seed*")}
-    return lying <= known and all(job["state"] in TERMINAL for job in watch.daemon.jobs())
 
 
 def mutate(content: bytes, chance: random.Random) -> bytes:

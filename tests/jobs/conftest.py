@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobs.store import open_store
+from tests.jobs.made_jobs import Folders
 from tests.jobs.queues import Inbox
 
 
@@ -16,3 +17,11 @@ def inbox(tmp_path: Path) -> Iterator[Inbox]:
         (tmp_path / name).mkdir()
     with open_store(tmp_path / "out" / ".ugatit" / "jobs.sqlite") as store:
         yield Inbox(tmp_path, store)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Iterator[Folders]:
+    """Folders with a job table in which jobs are made."""
+    folders = Folders(tmp_path)
+    with folders.store:
+        yield folders

@@ -31,6 +31,12 @@ class Folders:
         kind = JobKind.PICTURE if source.suffix == ".jpg" else JobKind.VIDEO
         return self.accept(source, kind, hashlib.sha256(source.read_bytes()).hexdigest(), **treatment)
 
+    def job(self, name: str) -> Job:
+        """Put a file of new content into the watch folder and queue it."""
+        dropped = self.drop(name)
+        assert isinstance(dropped, Job)
+        return dropped
+
     def accept(self, source: Path, kind: JobKind, fingerprint: str, **treatment: object) -> Job | Link:
         """Queue what lies in the watch folder."""
         settled = self.sight(source, kind, **treatment)

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,13 +17,6 @@ from jobs.fault_points import FAULT_POINTS
 from jobs.job import Job, JobKind, Link
 
 from .made_jobs import Folders
-
-
-@pytest.fixture
-def made(tmp_path: Path) -> Iterator[Folders]:
-    folders = Folders(tmp_path)
-    with folders.store:
-        yield folders
 
 
 def job(made: Folders, name: str, content: str = "", **treatment: object) -> Job:

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,26 +13,13 @@ from click.testing import CliRunner, Result
 
 from jobs.errors import JobNotFoundError, StoreError
 from jobs.health import LOCK_NAME, FolderHealth, Heartbeat
-from jobs.job import Job, JobState
+from jobs.job import JobState
 from jobs.locks import FileLock
 from run import cli
 
 from .made_jobs import Folders
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def made(tmp_path: Path) -> Iterator[Folders]:
-    folders = Folders(tmp_path)
-    with folders.store:
-        yield folders
-
-
-def job(made: Folders, name: str) -> Job:
-    dropped = made.drop(name)
-    assert isinstance(dropped, Job)
-    return dropped
 
 
 def call(made: Folders, *arguments: str, as_json: bool = False) -> Result:
@@ -47,8 +33,8 @@ def answer(made: Folders, *arguments: str) -> dict[str, object]:
 
 
 def test_a_list_has_one_line_a_job_and_says_how_it_stands(made: Folders) -> None:
-    made.do(job(made, "a.mp4"))
-    made.fail(job(made, "[b].mp4"), "there is no picture in it.")
+    made.do(made.job("a.mp4"))
+    made.fail(made.job("[b].mp4"), "there is no picture in it.")
     lines = call(made, "list").stdout.splitlines()
     assert [line.split()[:3] for line in lines[1:3]] == [["1", "done", "a.mp4"], ["2", "failed", "[b].mp4"]]
     assert "there is no picture in it." in lines[2]
@@ -63,13 +49,13 @@ def test_names_with_control_characters_stay_on_their_line(made: Folders) -> None
 
 
 def test_in_a_pipe_no_name_is_cut(made: Folders) -> None:
-    job(made, f"{'long' * 50}.mp4")
+    made.job(f"{'long' * 50}.mp4")
     assert f"{'long' * 50}.mp4" in call(made, "list").stdout
 
 
 def test_on_a_terminal_of_80_columns_no_line_is_longer(made: Folders) -> None:
     made.fail(
-        job(made, f"{'long' * 50}.mp4"), "a reason that takes a little more than one line of a terminal needs room."
+        made.job(f"{'long' * 50}.mp4"), "a reason that takes a little more than one line of a terminal needs room."
     )
     script = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)"
     environment = os.environ | {"COLUMNS": "80", "TERM": "xterm"}
@@ -83,16 +69,16 @@ def test_on_a_terminal_of_80_columns_no_line_is_longer(made: Folders) -> None:
 
 
 def test_a_list_can_be_narrowed(made: Folders) -> None:
-    made.do(job(made, "a.mp4"))
-    made.fail(job(made, "b.mp4"))
-    job(made, "c.mp4")
+    made.do(made.job("a.mp4"))
+    made.fail(made.job("b.mp4"))
+    made.job("c.mp4")
     assert [each["id"] for each in answer(made, "list", "--state", "failed", "--state", "queued")["jobs"]] == [3, 2]  # type: ignore[attr-defined]
     assert [each["id"] for each in answer(made, "list", "--limit", "1")["jobs"]] == [3]  # type: ignore[attr-defined]
     assert answer(made, "list", "--folder", str(made.root))["jobs"] == []
 
 
 def test_a_list_for_programs_also_has_the_counts(made: Folders) -> None:
-    made.do(job(made, "a.mp4"))
+    made.do(made.job("a.mp4"))
     told = answer(made, "list")
     assert told["counts"]["done"] == 1  # type: ignore[index]
     assert told["paused"] is False
@@ -100,7 +86,7 @@ def test_a_list_for_programs_also_has_the_counts(made: Folders) -> None:
 
 
 def test_one_job_is_shown_with_its_history_and_report(made: Folders) -> None:
-    made.do(job(made, "a.mp4"))
+    made.do(made.job("a.mp4"))
     text = call(made, "show", "1").stdout
     assert str(made.out / "a.mp4") in text
     assert "publishing -> done" in text
@@ -117,14 +103,14 @@ def test_a_job_that_is_not_there_is_said_so(made: Folders) -> None:
 
 def test_failed_jobs_are_queued_again_by_number_or_all_at_once(made: Folders) -> None:
     for name in "ab":
-        made.fail(job(made, f"{name}.mp4"))
+        made.fail(made.job(f"{name}.mp4"))
     assert call(made, "retry", "1").stdout == "job 1 queued again.\n"
     assert answer(made, "retry", "--failed") == {"jobs": [2], "errors": {}}
     assert made.store.counts()[JobState.QUEUED] == 2
 
 
 def test_one_that_cannot_be_changed_does_not_keep_others_from_it(made: Folders) -> None:
-    made.fail(job(made, "a.mp4"))
+    made.fail(made.job("a.mp4"))
     result = call(made, "retry", "9", "1")
     assert "there is no job 9" in result.stderr
     assert result.return_value == 1
@@ -138,8 +124,8 @@ def test_whoever_names_no_job_is_told_how_to(made: Folders) -> None:
 
 
 def test_jobs_that_wait_are_cancelled_at_once_and_those_at_work_only_by_number(made: Folders) -> None:
-    running = made.claim(job(made, "a.mp4"))
-    job(made, "b.mp4")
+    running = made.claim(made.job("a.mp4"))
+    made.job("b.mp4")
     made.sight(Path(made.inbox / "a.mp4").rename(made.inbox / "c.mp4"))
     assert answer(made, "cancel", "--all-queued")["jobs"] == [2, 3]
     assert made.store.is_mine(running)
@@ -149,7 +135,7 @@ def test_jobs_that_wait_are_cancelled_at_once_and_those_at_work_only_by_number(m
 
 
 def test_pausing_lets_nothing_be_claimed_until_resumed(made: Folders) -> None:
-    job(made, "a.mp4")
+    made.job("a.mp4")
     call(made, "pause")
     assert made.store.claim("worker") is None
     assert "paused" in call(made, "list").stdout
@@ -158,8 +144,8 @@ def test_pausing_lets_nothing_be_claimed_until_resumed(made: Folders) -> None:
 
 
 def test_pausing_one_job_holds_only_that(made: Folders) -> None:
-    job(made, "a.mp4")
-    job(made, "b.mp4")
+    made.job("a.mp4")
+    made.job("b.mp4")
     call(made, "pause", "1")
     assert "held" in call(made, "list").stdout
     claimed = made.store.claim("worker")
@@ -171,7 +157,7 @@ def test_pausing_one_job_holds_only_that(made: Folders) -> None:
 
 def test_old_jobs_whose_sources_are_gone_are_forgotten_with_their_thumbnails(made: Folders) -> None:
     for name in "ab":
-        made.store.note_aftermath(made.do(job(made, f"{name}.mp4")))
+        made.store.note_aftermath(made.do(made.job(f"{name}.mp4")))
     (made.inbox / "a.mp4").unlink()
     (made.state / "thumbnails").mkdir()
     for name in ("1-after.jpg", "2-after.jpg"):
@@ -187,7 +173,7 @@ def test_an_age_needs_a_unit(made: Folders) -> None:
 
 
 def test_everything_can_be_taken_out(made: Folders) -> None:
-    made.do(job(made, "a,b.mp4"))
+    made.do(made.job("a,b.mp4"))
     records = json.loads(call(made, "export").stdout)["jobs"]
     assert [move["after"] for move in records[0]["moves"]][-1] == "done"
     rows = list(csv.DictReader(io.StringIO(call(made, "export", "--format", "csv").stdout)))

@@ -2,28 +2,13 @@
 
 import json
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from jobs.job import Job
 from jobs.journal import Journal, last_number, log_file
 
 from .made_jobs import Folders
-
-
-@pytest.fixture
-def made(tmp_path: Path) -> Iterator[Folders]:
-    folders = Folders(tmp_path)
-    with folders.store:
-        yield folders
-
-
-def job(made: Folders, name: str) -> Job:
-    dropped = made.drop(name)
-    assert isinstance(dropped, Job)
-    return dropped
 
 
 def lines(made: Folders, name: str = "moves.jsonl") -> list[dict[str, object]]:
@@ -31,7 +16,7 @@ def lines(made: Folders, name: str = "moves.jsonl") -> list[dict[str, object]]:
 
 
 def test_every_change_of_state_is_one_line(made: Folders) -> None:
-    made.do(job(made, "a.mp4"))
+    made.do(made.job("a.mp4"))
     Journal(made.store, made.state).flush()
     assert [line["after"] for line in lines(made)] == ["settling", "queued", "running", "publishing", "done"]
     assert lines(made)[-1]["output"] == str(made.out / "a.mp4")
@@ -39,16 +24,16 @@ def test_every_change_of_state_is_one_line(made: Folders) -> None:
 
 def test_a_journal_goes_on_where_the_last_one_stopped(made: Folders) -> None:
     Journal(made.store, made.state).flush()
-    made.do(job(made, "a.mp4"))
+    made.do(made.job("a.mp4"))
     Journal(made.store, made.state).flush()
-    made.fail(job(made, "b.mp4"))
+    made.fail(made.job("b.mp4"))
     Journal(made.store, made.state).flush()
     numbers = [line["number"] for line in lines(made)]
     assert numbers == list(range(1, 10))
 
 
 def test_a_line_that_was_torn_by_a_kill_is_written_again(made: Folders) -> None:
-    made.do(job(made, "a.mp4"))
+    made.do(made.job("a.mp4"))
     Journal(made.store, made.state).flush()
     path = made.state / "moves.jsonl"
     path.write_bytes(path.read_bytes()[:-20])
@@ -59,16 +44,16 @@ def test_a_line_that_was_torn_by_a_kill_is_written_again(made: Folders) -> None:
 
 
 def test_a_large_file_makes_room_and_numbers_go_on(made: Folders) -> None:
-    made.do(job(made, "a.mp4"))
+    made.do(made.job("a.mp4"))
     Journal(made.store, made.state, max_bytes=10).flush()
-    made.fail(job(made, "b.mp4"))
+    made.fail(made.job("b.mp4"))
     Journal(made.store, made.state, max_bytes=10).flush()
     assert [line["number"] for line in lines(made, "moves.jsonl.1")] == [1, 2, 3, 4, 5]
     assert lines(made)[0]["number"] == 6
 
 
 def test_the_last_number_is_found_in_the_file_before_an_empty_one(made: Folders) -> None:
-    made.do(job(made, "a.mp4"))
+    made.do(made.job("a.mp4"))
     Journal(made.store, made.state).flush()
     path = made.state / "moves.jsonl"
     path.rename(made.state / "moves.jsonl.1")
@@ -77,7 +62,7 @@ def test_the_last_number_is_found_in_the_file_before_an_empty_one(made: Folders)
 
 def test_what_cannot_be_written_is_written_later(made: Folders) -> None:
     journal = Journal(made.store, made.state / "away")
-    made.do(job(made, "a.mp4"))
+    made.do(made.job("a.mp4"))
     with pytest.raises(OSError, match="No such file"):
         journal.tick()
     (made.state / "away").mkdir()
@@ -85,12 +70,12 @@ def test_what_cannot_be_written_is_written_later(made: Folders) -> None:
 
 
 def test_failures_of_earlier_runs_are_not_this_ones(made: Folders) -> None:
-    first = job(made, "a.mp4")
+    first = made.job("a.mp4")
     made.fail(first)
     journal = Journal(made.store, made.state)
     journal.begin()
     assert not journal.failed
-    second = job(made, "b.mp4")
+    second = made.job("b.mp4")
     made.fail(second)
     journal.flush()
     assert journal.failed == {second.id}
@@ -100,7 +85,7 @@ def test_failures_of_earlier_runs_are_not_this_ones(made: Folders) -> None:
 
 
 def test_the_log_file_tells_what_the_terminal_does_not(made: Folders, tmp_path: Path) -> None:
-    made.do(job(made, "a.mp4"))
+    made.do(made.job("a.mp4"))
     with log_file(tmp_path / "watch.log"):
         Journal(made.store, made.state).flush()
         logging.getLogger("somebody.else").info("nothing for us")

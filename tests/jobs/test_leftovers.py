@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,6 @@ from jobs.leftovers import Leftovers, remove_temporaries
 from jobs.locks import OwnerLocks
 
 from .made_jobs import Folders
-
-
-@pytest.fixture
-def made(tmp_path: Path) -> Iterator[Folders]:
-    folders = Folders(tmp_path)
-    with folders.store:
-        yield folders
 
 
 def work(job: Job) -> Path:

@@ -1,8 +1,6 @@
 """What blocked a job is looked at every few seconds; a job that is blocked again at once is woken less often."""
 
-from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
@@ -11,13 +9,6 @@ from jobs.job import Job, JobState
 from jobs.waking import Waker
 
 from .made_jobs import Folders
-
-
-@pytest.fixture
-def made(tmp_path: Path) -> Iterator[Folders]:
-    folders = Folders(tmp_path)
-    with folders.store:
-        yield folders
 
 
 class Clock:
