@@ -116,7 +116,9 @@ class TorchEngine:
         return image
 
 
-def load_engine(style: Style, *, device: str = "auto", precision: str = "auto") -> TorchEngine:
+def load_engine(
+    style: Style, *, device: str = "auto", precision: str = "auto", engine: str = "auto", threads: int | None = None
+) -> Engine:
     """Make the best engine for a style on this machine, and measure it.
 
     Args:
@@ -124,6 +126,8 @@ def load_engine(style: Style, *, device: str = "auto", precision: str = "auto") 
         device: `auto` (CUDA, else MPS, else CPU) or a torch device.
         precision: `fp32`, `bf16`, `fp16`, or `auto`: the fastest one that stays within `MIN_PSNR_DB` and
             `MAX_ERROR_LEVELS` of fp32.
+        engine: `torch`, `compiled`, `openvino`, or `auto`: the fastest for the device.
+        threads: CPU threads it may use; None is one per core.
 
     Raises:
         DeviceError: there is no such device or precision, or it does not work.
@@ -137,26 +141,26 @@ def load_engine(style: Style, *, device: str = "auto", precision: str = "auto") 
     wanted = reference(crop)
     for candidate in candidates:
         is_last = candidate == candidates[-1]
-        engine = TorchEngine(style.generator, device=chosen, precision=candidate)
+        made = TorchEngine(style.generator, device=chosen, precision=candidate)
         try:
-            engine.max_error, engine.psnr_db = compare(engine(crop), wanted)
+            made.max_error, made.psnr_db = compare(made(crop), wanted)
         except RuntimeError as error:  # what a driver or a kernel refuses shows only when it runs
             if is_last:
-                raise DeviceError(f"{candidate} does not work on {engine.device}: {error}") from error
-            logger.warning("%s does not work on %s (%s); fp32 is used instead.", candidate, engine.device, error)
+                raise DeviceError(f"{candidate} does not work on {made.device}: {error}") from error
+            logger.warning("%s does not work on %s (%s); fp32 is used instead.", candidate, made.device, error)
             continue
-        if engine.psnr_db >= MIN_PSNR_DB and engine.max_error <= MAX_ERROR_LEVELS:
+        if made.psnr_db >= MIN_PSNR_DB and made.max_error <= MAX_ERROR_LEVELS:
             break
         logger.warning(
             "Style %r in %s on %s differs from fp32 by up to %.1f of 255 levels (%.1f dB)%s.",
             style.name,
             candidate,
-            engine.device,
-            engine.max_error,
-            engine.psnr_db,
+            made.device,
+            made.max_error,
+            made.psnr_db,
             "" if is_last else "; fp32 is used instead",
         )
-    return engine
+    return made
 
 
 def compare(image: Tensor, wanted: Tensor) -> tuple[float, float]:

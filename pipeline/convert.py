@@ -64,12 +64,17 @@ def convert_all(
         remove_abandoned(work)
     if found.items:
         studio.load()
-    for item in found.items:
-        outcome = (
-            Outcome(str(item.source), error=clashes[item]) if item in clashes else _convert_one(item, studio, progress)
-        )
-        outcomes.append(outcome)
-        on_done(outcome)
+    try:
+        for item in found.items:
+            outcome = (
+                Outcome(str(item.source), error=clashes[item])
+                if item in clashes
+                else _convert_one(item, studio, progress)
+            )
+            outcomes.append(outcome)
+            on_done(outcome)
+    finally:
+        studio.close()
     return outcomes
 
 

@@ -99,10 +99,37 @@ class ConvertSettings:
     device: str = _choice(
         "auto", "Where the networks run: auto, cpu, cuda, cuda:1, mps.", metavar="DEVICE", shapes_frames=False
     )
+    engine: str = _choice(
+        "auto",
+        "What runs the generator: PyTorch, PyTorch compiled, or OpenVINO; auto is OpenVINO on a CPU, the fastest that "
+        "is accurate enough on a GPU.",
+        choices=("auto", "torch", "compiled", "openvino"),
+    )
     precision: str = _choice(
         "auto",
-        "Arithmetic of the generator; auto takes the fastest that is accurate enough.",
-        choices=("auto", "fp32", "bf16", "fp16"),
+        "Arithmetic of the generator; auto takes the fastest that is accurate enough. int8 needs `styles quantise`.",
+        choices=("auto", "fp32", "bf16", "fp16", "int8"),
+    )
+    threads: int | None = _choice(
+        None, "CPU threads for the networks; default: one per core.", low=1, high=1024, shapes_frames=False
+    )
+    parallel: int | None = _choice(
+        None,
+        "Chunks that are rendered at once, each by a process (on GPUs: one per GPU); default: what is faster here.",
+        low=1,
+        high=1024,
+        shapes_frames=False,
+    )
+    cluster: str | None = _choice(
+        None,
+        "Render on a Ray cluster: its address (ray://HOST:10001, HOST:6379), or auto for the one of this machine.",
+        metavar="ADDRESS",
+        shapes_frames=False,
+    )
+    reuse_still: bool = _choice(
+        False,
+        "Keep a restyled face while nothing but noise changes in its crop: faster where people sit still.",
+        flag="--reuse-still/--no-reuse-still",
     )
     detector: str = _choice(
         "auto",
@@ -202,7 +229,7 @@ def _option(name: str, default: Any, meta: dict[str, Any]) -> Any:
     elif meta["choices"] is not None:
         kind = click.Choice(meta["choices"])
     elif meta["low"] is not None:
-        whole = isinstance(default, int) or name == "crf"
+        whole = isinstance(default, int) or name in ("crf", "threads", "parallel")
         kind = (click.IntRange if whole else click.FloatRange)(meta["low"], meta["high"])
     return click.option(
         "--" + name.replace("_", "-"),

@@ -7,7 +7,7 @@ import os
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alignment.detectors import build_detector
 from alignment.identity import FaceEmbedder, SFaceEmbedder
@@ -30,6 +30,9 @@ from .settings import REHEARSAL, ConvertSettings
 from .stylist import Stylist
 from .views import MaskMaker
 from .whole_frame import WholeFrame, keeps_source_colours
+
+if TYPE_CHECKING:
+    from .runners import ChunkRunner
 
 
 def _sha256_or_none(path: Path) -> str | None:
@@ -83,6 +86,19 @@ class Studio:
             self.finder, self.whole  # noqa: B018
 
     @cached_property
+    def runner(self) -> ChunkRunner:
+        """Where the chunks of videos are rendered; `close` gives it back."""
+        from .runners import build_runner
+
+        return build_runner(self)
+
+    def close(self) -> None:
+        """Give back what was taken outside this process: other processes, a cluster."""
+        if "runner" in self.__dict__:
+            self.runner.close()
+            del self.runner
+
+    @cached_property
     def style_names(self) -> tuple[str, ...]:
         """Every style that a face can have, as the user named it; that of `--style` first."""
         others = parse_style_for(self.settings.style_for).values()
@@ -117,7 +133,13 @@ class Studio:
         """What runs the generator of each style."""
         settings = self.settings
         return {
-            name: load_engine(style, device=settings.device, precision=settings.precision)
+            name: load_engine(
+                style,
+                device=settings.device,
+                precision=settings.precision,
+                engine=settings.engine,
+                threads=settings.threads,
+            )
             for name, style in self.styles.items()
         }
 

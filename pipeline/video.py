@@ -13,12 +13,13 @@ from typing import Any
 from .analyse import AnalyseConfig, analyse
 from .analysis import Analysis
 from .casting import plan_faces
-from .chunks import Chunk, plan_chunks, save_stats, total_stats
+from .chunk_render import DECODE_AHEAD_FRAMES, VideoWork
+from .chunks import Chunk, plan_chunks, total_stats
 from .codecs import CODECS
-from .compare import beside, beside_wh
-from .decode import DecodeReport, iter_chunk, iter_frames
-from .encode import EncodePlan, EncodeSettings, VideoEncoder, choose_codec, choose_suffix, plan_encoding
-from .errors import ChunkError, UnreadableInputError, UnsupportedInputError, VerificationError
+from .compare import beside_wh
+from .decode import DecodeReport, iter_frames
+from .encode import EncodePlan, EncodeSettings, choose_codec, choose_suffix, plan_encoding
+from .errors import ChunkError, UnsupportedInputError, VerificationError
 from .inputs import Item, name_of
 from .mux import MuxReport, copy_streams, mux
 from .plan import Plan
@@ -26,19 +27,14 @@ from .prefetch import prefetch
 from .probe import probe
 from .progress import Progress
 from .publisher import Publisher
-from .render import ChunkRenderer
 from .report import Report
 from .search import NUM_SAMPLES
 from .source import Source, watched
 from .studio import Studio
-from .temporal import RADIUS_FRAMES
 from .verify import VerifyReport, verify
 from .work import work_folder
 
 logger = logging.getLogger(__name__)
-
-DECODE_AHEAD_FRAMES = 8
-"""Decoded frames that may wait for the next stage."""
 
 
 def convert_video(item: Item, studio: Studio, progress: Progress, publisher: Publisher) -> Report:
@@ -222,14 +218,13 @@ class _Conversion:
     def _render(self, analysis: Analysis, plan: Plan, folder: Path, encoding: EncodePlan) -> list[Chunk]:
         """Pass 2: the chunks that are missing."""
         chunks = plan_chunks(analysis.times_secs, self.settings.chunk_secs, folder, encoding.chunk_suffix)
+        missing = [chunk for chunk in chunks if not chunk.is_finished]
         self.report.codec = encoding.codec.encoder
-        self.report.chunks_resumed = sum(chunk.is_finished for chunk in chunks)
+        self.report.chunks_resumed = len(chunks) - len(missing)
         self.progress.start(self.item.source.name, "restyling", analysis.num_frames)
-        for chunk in chunks:
-            if chunk.is_finished:
-                self.progress.advance(chunk.stop - chunk.start)
-            else:
-                self._render_chunk(chunk, analysis, plan, encoding)
+        self.progress.advance(analysis.num_frames - sum(chunk.num_frames for chunk in missing))
+        work = VideoWork(self.info, analysis, plan, encoding, self.settings)
+        self.studio.runner.run(work, missing, self.progress.advance, lambda chunk: self.progress.checkpoint())
         stats, sums = total_stats(chunks)
         report = self.report
         report.faces, report.guarded, report.frames_with_faces = (
@@ -242,39 +237,6 @@ class _Conversion:
         report.warp_error_in, report.warp_error_out = sums.means()
         report.mask_flicker, report.seam_excess = sums.mean_mask_flicker, sums.mean_seam_excess
         return chunks
-
-    def _render_chunk(self, chunk: Chunk, analysis: Analysis, plan: Plan, encoding: EncodePlan) -> None:
-        renderer = ChunkRenderer(
-            self.studio.cast,
-            plan.faces_in,
-            analysis.cuts,
-            smoothing=self.settings.smoothing,
-            whole=self.studio.whole,
-            opacity=self.settings.strength,
-        )
-        first = max(chunk.start - RADIUS_FRAMES, 0)
-        last = min(chunk.stop + RADIUS_FRAMES, analysis.num_frames)
-        decoded = iter_chunk(self.info, analysis.pts.tolist(), first, last, is_repaired=analysis.is_repaired)
-        count, chunk_started = 0, perf_counter()
-        with (
-            closing(prefetch(decoded, DECODE_AHEAD_FRAMES)) as ahead,
-            VideoEncoder(chunk.path, self.info, encoding) as encoder,
-        ):
-            for frame, source in renderer.render(ahead, first, chunk.start, chunk.stop):
-                shown = frame if self.settings.compare == "none" else beside(source or frame, frame)
-                before = perf_counter()
-                encoder.write(shown)
-                renderer.stats.spend("encode", before)
-                count += 1
-                self.progress.advance(1, 0 if source is None else plan.num_faces_in(chunk.start + count - 1))
-        if count != chunk.stop - chunk.start:
-            raise UnreadableInputError(
-                f'"{self.item.source}" gave {count} frames where {chunk.stop - chunk.start} were '
-                "seen before; was it changed meanwhile?"
-            )
-        renderer.stats.stage_secs["render"] = perf_counter() - chunk_started
-        save_stats(chunk, renderer.stats, renderer.meter.sums)
-        self.progress.checkpoint()
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import numpy as np
 from torch import nn
 
 from model import Style, load_engine, load_style
-from model.engine import TorchEngine
+from model.engine import Engine
 from model.images import to_pictures, to_tensor
 
 from .errors import TrainingDataError
@@ -248,7 +248,7 @@ def _chunks(pictures: Pictures) -> list[Pictures]:
     return [pictures[start : start + _BATCH_SIZE] for start in range(0, len(pictures), _BATCH_SIZE)]
 
 
-def _ms_per_picture(engine: TorchEngine, pictures: Pictures) -> float:
+def _ms_per_picture(engine: Engine, pictures: Pictures) -> float:
     """Median over some batches of the size that the engine likes, the way to the device and back included."""
     batch = to_tensor(np.resize(pictures, (engine.batch_size, *pictures.shape[1:])))
     secs = []

@@ -1,0 +1,93 @@
+"""Render one chunk of a video from what pass 1 found: the piece of work that a process, a GPU or another machine takes.
+
+What a `VideoWork` holds is plain data, so that it can be sent; the networks are the receiver's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from time import perf_counter
+
+from .analysis import Analysis
+from .chunks import Chunk, save_stats
+from .compare import beside
+from .decode import iter_chunk
+from .encode import EncodePlan, VideoEncoder
+from .errors import UnreadableInputError
+from .mediainfo import MediaInfo
+from .plan import Plan
+from .prefetch import prefetch
+from .render import ChunkRenderer
+from .settings import ConvertSettings
+from .studio import Studio
+from .temporal import RADIUS_FRAMES
+
+DECODE_AHEAD_FRAMES = 8
+"""Decoded frames that may wait for the next stage."""
+
+OnFrames = Callable[[int, int], None]
+"""Called with the number of frames done since the last call, and of the faces in them."""
+
+
+@dataclass(frozen=True, eq=False)
+class VideoWork:
+    """Everything but the networks that the chunks of one video are rendered with."""
+
+    info: MediaInfo
+    """The source."""
+    analysis: Analysis
+    """Its stamps, cuts and tracks."""
+    plan: Plan
+    """Which faces are restyled where."""
+    encoding: EncodePlan
+    """How chunks are written."""
+    settings: ConvertSettings
+    """The user's choices."""
+
+
+def render_chunk(work: VideoWork, chunk: Chunk, studio: Studio, on_frames: OnFrames) -> None:
+    """Render a chunk and mark it as finished.
+
+    Args:
+        work: the video.
+        chunk: which part of it; its files appear when it is done.
+        studio: the networks, for the same settings.
+        on_frames: is told about the advance.
+
+    Raises:
+        UnreadableInputError: the source gives other frames than before.
+        FfmpegError, OutOfSpaceError: see there.
+    """
+    analysis, settings = work.analysis, work.settings
+    renderer = ChunkRenderer(
+        studio.cast,
+        work.plan.faces_in,
+        analysis.cuts,
+        smoothing=settings.smoothing,
+        whole=studio.whole,
+        opacity=settings.strength,
+    )
+    first = max(chunk.start - RADIUS_FRAMES, 0)
+    last = min(chunk.stop + RADIUS_FRAMES, analysis.num_frames)
+    decoded = iter_chunk(work.info, analysis.pts.tolist(), first, last, is_repaired=analysis.is_repaired)
+    count, started = 0, perf_counter()
+    with (
+        closing(prefetch(decoded, DECODE_AHEAD_FRAMES)) as ahead,
+        VideoEncoder(chunk.path, work.info, work.encoding) as encoder,
+    ):
+        for frame, source in renderer.render(ahead, first, chunk.start, chunk.stop):
+            shown = frame if settings.compare == "none" else beside(source or frame, frame)
+            before = perf_counter()
+            encoder.write(shown)
+            renderer.stats.spend("encode", before)
+            count += 1
+            on_frames(1, 0 if source is None else work.plan.num_faces_in(chunk.start + count - 1))
+    if count != chunk.num_frames:
+        raise UnreadableInputError(
+            f'"{work.info.path}" gave {count} frames where {chunk.num_frames} were seen before; '
+            "was it changed meanwhile?"
+        )
+    renderer.stats.stage_secs["render"] = perf_counter() - started
+    save_stats(chunk, renderer.stats, renderer.meter.sums)
