@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .meter import WarpErrorSums
 from .publish import sync, write_text
-from .render import RenderStats
+from .render_stats import RenderStats
 
 MIN_CHUNK_FRAMES = 8
 """A shorter rest is rendered with the chunk before it."""

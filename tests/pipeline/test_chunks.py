@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.chunks import MIN_CHUNK_FRAMES, plan_chunks, save_stats, total_stats
 from pipeline.meter import WarpErrorSums
-from pipeline.render import RenderStats
+from pipeline.render_stats import RenderStats
 
 FOLDER = Path("work")
 
