@@ -75,7 +75,7 @@ def render(
         smoothing=smoothing,
     )
     first, last = max(start - RADIUS_FRAMES, 0), min(stop + RADIUS_FRAMES, total)
-    return [frame for frame, _ in renderer.render(frames(last - first, first), first, start, stop)]
+    return [frame for frame, _, _ in renderer.render(frames(last - first, first), first, start, stop)]
 
 
 def test_two_chunks_give_the_same_frames_as_one() -> None:
@@ -98,7 +98,7 @@ def test_pixels_outside_the_mask_are_bit_equal_to_the_decoded_source(monkeypatch
         pasted.append(paste_face(*arguments))
         return pasted[-1]
 
-    monkeypatch.setattr("pipeline.render.paste_face", paste_and_note)
+    monkeypatch.setattr("pipeline.face_paster.paste_face", paste_and_note)
     for result, source, region in zip(render(0, 6, 6), frames(6), pasted, strict=True):
         assert region is not None
         under = np.zeros((160, 192), bool)
@@ -129,7 +129,7 @@ def test_a_broken_crop_is_replaced_by_its_neighbour_and_counted(value: float) ->
         frozenset(),
         smoothing=0.0,
     )
-    result = [frame for frame, _ in renderer.render(frames(12), 0, 0, 12)]
+    result = [frame for frame, _, _ in renderer.render(frames(12), 0, 0, 12)]
     good = render(0, 12, 12, smoothing=0.0)
     assert renderer.stats.num_guarded == 1
     assert renderer.stats.num_pasted == 12
@@ -145,6 +145,6 @@ def test_a_face_whose_crops_are_all_broken_stays_as_it_was() -> None:
         frozenset(),
         smoothing=1.0,
     )
-    result = [frame.md5() for frame, _ in renderer.render(frames(6), 0, 0, 6)]
+    result = [frame.md5() for frame, _, _ in renderer.render(frames(6), 0, 0, 6)]
     assert result == [frame.md5() for frame in frames(6)]
     assert (renderer.stats.num_guarded, renderer.stats.num_pasted) == (6, 0)
