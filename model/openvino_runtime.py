@@ -1,0 +1,236 @@
+"""Runs PyTorch networks with OpenVINO on the CPU; what was compiled once is read from the user's cache folder.
+
+Knows no generators. OpenVINO is imported when the first network is compiled, its PyTorch reader only where nothing is
+cached.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import platform
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .errors import DeviceError
+from .openvino_cache import read_cached, write_cached
+
+logger = logging.getLogger(__name__)
+
+PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
+"""OpenVINO's names of the precisions it computes in."""
+
+
+def compile_network(
+    network: nn.Module,
+    example: Tensor,
+    *,
+    key: str,
+    precision: str = "fp32",
+    threads: int | None = None,
+    dynamic_batch: bool = False,
+) -> Callable[[Tensor], tuple[Tensor, ...]]:
+    """Make a network of one input run with OpenVINO.
+
+    Args:
+        network: gives a tensor or a tuple of tensors; it is only read, and left in its mode.
+        example: an input (NCHW float32, contents do not matter); the result takes this shape only.
+        key: names the weights, such as their SHA-256: equal keys share a file in the cache. Shape, precision, versions,
+            the code of the network's classes and the CPU are added here.
+        precision: `fp32` (exact but for rounding) or `bf16`.
+        threads: CPU threads; None is one per core.
+        dynamic_batch: take any number of inputs. They run one by one, so that no result depends on the others.
+
+    Returns:
+        A function from an input to the network's outputs as new tensors; any thread may call it, calls wait for
+        each other.
+
+    Raises:
+        DeviceError: OpenVINO cannot run it.
+    """
+    shape = [1, *example.shape[1:]] if dynamic_batch else list(example.shape)
+    full_key = cache_key(network, shape, key, precision)
+    return open_network(
+        lambda: network, shape, key=full_key, precision=precision, threads=threads, dynamic_batch=dynamic_batch
+    )
+
+
+def open_network(
+    build: Callable[[], nn.Module],
+    shape: list[int],
+    *,
+    key: str,
+    precision: str,
+    threads: int | None = None,
+    dynamic_batch: bool = False,
+) -> OpenVinoNetwork:
+    """Read a compiled network from the cache, or build, convert and keep it.
+
+    Args:
+        build: makes the network; called only where nothing is cached.
+        shape: of the input.
+        key: the whole key, as `cache_key` gives it.
+        precision: see `compile_network`.
+        threads: see `compile_network`.
+        dynamic_batch: see `compile_network`.
+    """
+    options = _options(precision, threads)
+    try:
+        compiled = _read_compiled(key, options)
+        if compiled is None:
+            model = convert(build(), shape)
+            compiled = _core().compile_model(model, "CPU", options)
+            _keep_compiled(key, compiled)
+    except Exception as error:  # those of OpenVINO have no root of their own
+        raise DeviceError(f"OpenVINO cannot run this network on this CPU: {_first_line(error)}") from error
+    return OpenVinoNetwork(compiled, is_repeated=dynamic_batch)
+
+
+def compile_model(model: Any, *, precision: str = "fp32", threads: int | None = None) -> OpenVinoNetwork:
+    """Compile an OpenVINO model that was read or converted elsewhere, of a fixed shape."""
+    return OpenVinoNetwork(_core().compile_model(model, "CPU", _options(precision, threads)), is_repeated=False)
+
+
+def convert(network: nn.Module, shape: list[int]) -> Any:
+    """Turn a network of one float32 input into an `openvino.Model` with that input shape."""
+    import openvino
+
+    is_training = network.training
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # sizes become constants, which is wanted, and torch.jit is deprecated
+            traced = torch.jit.trace(network.eval(), torch.zeros(shape), check_trace=False)  # type: ignore[no-untyped-call]
+            model = openvino.convert_model(traced, input=[(shape, openvino.Type.f32)])
+    finally:
+        network.train(is_training)
+    return model
+
+
+def cache_key(network: nn.Module, shape: list[int], key: str, precision: str) -> str:
+    """Hash of all that decides what a compiled network does: weights (by `key`), shape, code, versions, CPU."""
+    code = {type(module).__module__ for module in network.modules()}
+    return combined_key(
+        key=key, shape=shape, precision=precision, code=sorted(_code_hash(name) for name in code), machine=machine_key()
+    )
+
+
+def combined_key(**parts: Any) -> str:
+    """Hash (hex) of named values."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+@cache
+def machine_key() -> str:
+    """Names what compiles and what runs: versions, CPU and what it can do."""
+    import openvino
+
+    capabilities = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    name = _core().get_property("CPU", "FULL_DEVICE_NAME")
+    has_tiles = torch.cpu._is_amx_tile_supported() if hasattr(torch.cpu, "_is_amx_tile_supported") else None
+    return json.dumps(
+        [openvino.__version__, torch.__version__, platform.machine(), name, sorted(capabilities), has_tiles]
+    )
+
+
+class OpenVinoNetwork:
+    """A compiled network and the one request that runs it; its tensors are OpenVINO's, without a copy.
+
+    Args:
+        compiled: `openvino.CompiledModel` with one input of a fixed shape.
+        is_repeated: the input is one item; a batch runs item by item.
+    """
+
+    def __init__(self, compiled: Any, *, is_repeated: bool) -> None:
+        self._compiled = compiled
+        self._request = compiled.create_infer_request()
+        self._lock = threading.Lock()
+        self._is_repeated = is_repeated
+        self.input_shape = tuple(compiled.input(0).shape)
+        self._outputs = [(list(output.shape), _torch_type(output.element_type)) for output in compiled.outputs]
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Run on an input (float32, CPU); new tensors come back."""
+        wanted = self.input_shape[1:] if self._is_repeated else self.input_shape
+        if tuple(x.shape[1:] if self._is_repeated else x.shape) != wanted:
+            raise ValueError(f"input is of shape {tuple(x.shape)}; this network was compiled for {self.input_shape}.")
+        x = x.detach().to("cpu", torch.float32).contiguous()
+        if not self._is_repeated:
+            return tuple(self._run(x, [torch.empty(shape, dtype=dtype) for shape, dtype in self._outputs]))
+        outputs = [torch.empty([len(x), *shape[1:]], dtype=dtype) for shape, dtype in self._outputs]
+        for i in range(len(x)):
+            self._run(x[i : i + 1], [output[i : i + 1] for output in outputs])
+        return tuple(outputs)
+
+    def _run(self, x: Tensor, outputs: list[Tensor]) -> list[Tensor]:
+        """Fill the outputs."""
+        from openvino import Tensor as Shared
+
+        with self._lock:
+            self._request.set_input_tensor(Shared(x.numpy(), shared_memory=True))
+            for i, output in enumerate(outputs):
+                self._request.set_output_tensor(i, Shared(output.numpy(), shared_memory=True))
+            self._request.infer()
+        return outputs
+
+
+def _options(precision: str, threads: int | None) -> dict[str, Any]:
+    options = {
+        "INFERENCE_PRECISION_HINT": PRECISION_HINTS[precision],
+        "PERFORMANCE_HINT": "LATENCY",
+        # Another process or the encoder would be pinned to the same cores, and all wait for one.
+        "ENABLE_CPU_PINNING": False,
+    }
+    return options if threads is None else {**options, "INFERENCE_NUM_THREADS": threads}
+
+
+def _read_compiled(key: str, options: dict[str, Any]) -> Any:
+    """The compiled network of a key, None where there is none that can be used."""
+    content = read_cached(key)
+    if content is None:
+        return None
+    try:
+        return _core().import_model(content, "CPU", options)
+    except RuntimeError as error:
+        logger.warning("A cached network cannot be read (%s); it is compiled anew.", _first_line(error))
+        return None
+
+
+def _keep_compiled(key: str, compiled: Any) -> None:
+    content = compiled.export_model()
+    write_cached(key, content.getvalue() if isinstance(content, BytesIO) else bytes(content))
+
+
+@cache
+def _core() -> Any:
+    import openvino
+
+    return openvino.Core()
+
+
+@cache
+def _code_hash(module_name: str) -> str:
+    """Hash of the file of a module of ours; others are known by their version."""
+    path = getattr(sys.modules[module_name], "__file__", None)
+    if path is None or module_name.partition(".")[0] == "torch":
+        return module_name
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def _torch_type(element_type: Any) -> torch.dtype:
+    dtype: torch.dtype = getattr(torch, element_type.to_dtype().name)
+    return dtype
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
