@@ -5,10 +5,10 @@ What a `VideoWork` holds is plain data, so that it can be sent; the networks are
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
-from time import perf_counter
+from time import perf_counter, time
 
 from .analysis import Analysis
 from .chunks import Chunk, save_stats
@@ -19,13 +19,15 @@ from .errors import UnreadableInputError
 from .mediainfo import MediaInfo
 from .plan import Plan
 from .prefetch import prefetch
-from .render import ChunkRenderer
+from .render import MAX_WAITING_BYTES, ChunkRenderer, Rendered
 from .settings import ConvertSettings
 from .studio import Studio
 from .temporal import RADIUS_FRAMES
 
 DECODE_AHEAD_FRAMES = 8
 """Decoded frames that may wait for the next stage."""
+FINISHED_AHEAD_FRAMES = 6
+"""Finished frames that may wait for the encoder."""
 
 OnFrames = Callable[[int, int], None]
 """Called with the number of frames done since the last call, and of the faces in them."""
@@ -50,40 +52,32 @@ class VideoWork:
 def render_chunk(work: VideoWork, chunk: Chunk, studio: Studio, on_frames: OnFrames) -> None:
     """Render a chunk and mark it as finished.
 
+    Four stages run at once where the studio's budget says so, each in a thread: decode, restyle, finish, and encode in
+    the caller's. Every queue between them is bounded; an error in one of them ends all, and is raised here.
+
     Args:
         work: the video.
         chunk: which part of it; its files appear when it is done.
         studio: the networks, for the same settings.
-        on_frames: is told about the advance.
+        on_frames: is told about the advance, in the caller's thread.
 
     Raises:
         UnreadableInputError: the source gives other frames than before.
         FfmpegError, OutOfSpaceError: see there.
     """
-    analysis, settings = work.analysis, work.settings
-    renderer = ChunkRenderer(
-        studio.cast,
-        work.plan.faces_in,
-        analysis.cuts,
-        smoothing=settings.smoothing,
-        whole=studio.whole,
-        opacity=settings.strength,
-    )
-    first = max(chunk.start - RADIUS_FRAMES, 0)
-    last = min(chunk.stop + RADIUS_FRAMES, analysis.num_frames)
-    decoded = iter_chunk(work.info, analysis.pts.tolist(), first, last, is_repaired=analysis.is_repaired)
-    count, started = 0, perf_counter()
+    renderer, started, count = _renderer(work, studio), perf_counter(), 0
     with (
-        closing(prefetch(decoded, DECODE_AHEAD_FRAMES)) as ahead,
+        closing(_rendered(work, chunk, renderer, is_overlapped=studio.budget.is_overlapped)) as frames,
         VideoEncoder(chunk.path, work.info, work.encoding) as encoder,
     ):
-        for frame, source in renderer.render(ahead, first, chunk.start, chunk.stop):
-            shown = frame if settings.compare == "none" else beside(source or frame, frame)
+        for frame, source, is_changed in frames:
+            shown = frame if work.settings.compare == "none" else beside(source or frame, frame)
             before = perf_counter()
             encoder.write(shown)
             renderer.stats.spend("encode", before)
+            studio.first_frame_at = studio.first_frame_at or time()
             count += 1
-            on_frames(1, 0 if source is None else work.plan.num_faces_in(chunk.start + count - 1))
+            on_frames(1, work.plan.num_faces_in(chunk.start + count - 1) if is_changed else 0)
     if count != chunk.num_frames:
         raise UnreadableInputError(
             f'"{work.info.path}" gave {count} frames where {chunk.num_frames} were seen before; '
@@ -91,3 +85,42 @@ def render_chunk(work: VideoWork, chunk: Chunk, studio: Studio, on_frames: OnFra
         )
     renderer.stats.stage_secs["render"] = perf_counter() - started
     save_stats(chunk, renderer.stats, renderer.meter.sums)
+
+
+def _renderer(work: VideoWork, studio: Studio) -> ChunkRenderer:
+    settings = work.settings
+    return ChunkRenderer(
+        studio.cast,
+        work.plan.faces_in,
+        work.analysis.cuts,
+        smoothing=settings.smoothing,
+        whole=studio.whole,
+        opacity=settings.strength,
+        is_overlapped=studio.budget.is_overlapped,
+        keeps_source=settings.compare != "none",
+    )
+
+
+def _rendered(work: VideoWork, chunk: Chunk, renderer: ChunkRenderer, *, is_overlapped: bool) -> Generator[Rendered]:
+    """The finished frames of a chunk: all stages but the last."""
+    analysis = work.analysis
+    first = max(chunk.start - RADIUS_FRAMES, 0)
+    last = min(chunk.stop + RADIUS_FRAMES, analysis.num_frames)
+    decoded = iter_chunk(work.info, analysis.pts.tolist(), first, last, is_repaired=analysis.is_repaired)
+    ahead = prefetch(
+        renderer.stats.timed("decode", decoded),
+        DECODE_AHEAD_FRAMES,
+        max_bytes=MAX_WAITING_BYTES,
+        bytes_of=lambda frame: frame.num_bytes,
+        name="decode",
+    )
+    finished = renderer.render(ahead, first, chunk.start, chunk.stop)
+    if not is_overlapped:
+        return finished
+    return prefetch(
+        finished,
+        FINISHED_AHEAD_FRAMES,
+        max_bytes=MAX_WAITING_BYTES,
+        bytes_of=lambda rendered: rendered.frame.num_bytes + (rendered.source or rendered.frame).num_bytes,
+        name="finish",
+    )

@@ -49,6 +49,10 @@ class OutOfSpaceError(PipelineError):
     """The disk that holds the output is full."""
 
 
+class RendererLostError(PipelineError):
+    """The process that rendered a chunk ended again and again in the middle of it."""
+
+
 class UnsuitableStyleError(PipelineError):
     """A style cannot do what an option asks of it."""
 

@@ -104,6 +104,11 @@ class Frame:
         return self.orientation.display_wh(*self.coded_wh)
 
     @property
+    def num_bytes(self) -> int:
+        """Memory that the planes take."""
+        return sum(plane.nbytes for plane in self.planes)
+
+    @property
     def is_full_range(self) -> bool:
         """Whether samples use the whole scale; unspecified is full for gray and RGB, limited for YUV."""
         return (self.colour.range or ("tv" if self.layout.kind == "yuv" else "pc")) == "pc"

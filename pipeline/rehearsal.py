@@ -81,9 +81,13 @@ class RehearsalStudio(Studio):
         return None
 
     def new_report(self, source: Path, source_sha256: str) -> Report:
+        """See Studio."""
+        self.attend(source)
+        return super().new_report(source, source_sha256)
+
+    def attend(self, source: Path) -> None:
         """See Studio; faults that are tied to a name look at this one."""
         self._faults.source = source.name
-        return super().new_report(source, source_sha256)
 
     @cached_property
     def _faults(self) -> _Faults:

@@ -165,7 +165,7 @@ class ChunkRenderer:
         # Neighbours still need this frame's crops, not its pixels: painting it in place is safe.
         source, source_luma = here.frame.copy() if self._keeps_source else None, luma8(here.frame)
         painted = None if here.whole is None else self._paint(here.frame, window, index, here.whole)
-        regions = [region for face in here.faces.values() if (region := self._paste(here.frame, window, index, face))]
+        regions = [region for track in here.faces if (region := self._paste(here.frame, window, index, track))]
         self.stats.num_frames_pasted += bool(regions)
         regions = regions if painted is None else [painted]
         before = perf_counter()

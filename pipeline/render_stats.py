@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterator
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_END = object()
 
 
 @dataclass
@@ -35,3 +42,14 @@ class RenderStats:
         now = perf_counter()
         self.stage_secs[stage] = self.stage_secs.get(stage, 0.0) + now - since
         return now
+
+    def timed(self, stage: str, items: Iterator[T]) -> Generator[T]:
+        """Pass items on and book the time that each one takes to come to a stage."""
+        with closing(items) if isinstance(items, Generator) else nullcontext():
+            while True:
+                before = perf_counter()
+                item = next(items, _END)
+                self.spend(stage, before)
+                if item is _END:
+                    return
+                yield item  # type: ignore[misc]

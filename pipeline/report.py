@@ -34,6 +34,14 @@ class Report:
     """In which arithmetic."""
     engine_max_error: float | None = None
     """Greatest difference to fp32 on a test crop, in levels of 255."""
+    engine_mean_error: float | None = None
+    """Mean difference to fp32 on a test crop, in levels of 255."""
+    engine_psnr_db: float | None = None
+    """The same as peak signal to noise ratio, dB."""
+    threads: int | None = None
+    """CPU threads of the networks, per process."""
+    parallel: int | None = None
+    """Processes that chunks are rendered in."""
     detector: str | None = None
     """What found the faces."""
     landmarks: str | None = None
@@ -61,7 +69,11 @@ class Report:
     chunks_resumed: int = 0
     """Chunks kept from an earlier, interrupted run."""
     stage_secs: dict[str, float] = field(default_factory=dict)
-    """Seconds per stage."""
+    """Seconds per stage. Decode, generate, blend, paste and encode overlap: `render` is the time that passed, and they
+    add up to more; over several processes `render` adds up, too."""
+    first_frame_secs: float | None = None
+    """Seconds from the start of the process to the first restyled frame at the encoder; of the process's first
+    conversion only."""
     elapsed_secs: float = 0.0
     """Seconds for the whole conversion."""
     fps: float = 0.0

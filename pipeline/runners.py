@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from .budget import num_gpus
 from .chunk_render import OnFrames, VideoWork, render_chunk
 from .chunks import Chunk
 from .studio import Studio
@@ -54,4 +55,9 @@ class LocalRunner:
 
 def build_runner(studio: Studio) -> ChunkRunner:
     """Choose where chunks are rendered, by the settings."""
-    return LocalRunner(studio)
+    settings, budget = studio.settings, studio.budget
+    if budget.num_processes == 1:
+        return LocalRunner(studio)
+    from .runner_pool import ProcessRunner, devices_of
+
+    return ProcessRunner(settings, budget, devices_of(settings, budget, num_gpus(settings.device)))

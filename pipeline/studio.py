@@ -17,6 +17,7 @@ from alignment.templates import TEMPLATES
 from model import Engine, Style, StyleFormatError, load_engine, load_style
 from model.devices import choose_device
 
+from .budget import Budget, apply_budget, decide_budget, num_gpus
 from .cast import Cast
 from .choice import NO_STYLE, parse_style_for
 from .errors import UnsuitableStyleError
@@ -59,20 +60,28 @@ def _path(name: str | None) -> Path | None:
     return None if name is None else Path(name)
 
 
-def build_studio(settings: ConvertSettings) -> Studio:
-    """Return what converts with these settings: with networks, or for `--style rehearsal` without any."""
+def build_studio(settings: ConvertSettings, budget: Budget | None = None) -> Studio:
+    """Return what converts with these settings: with networks, or for `--style rehearsal` without any.
+
+    Args:
+        settings: the user's choices.
+        budget: the share of this machine that it may use; None decides it by the settings.
+    """
     if settings.style == REHEARSAL:
         from .rehearsal import RehearsalStudio
 
-        return RehearsalStudio(settings)
-    return Studio(settings)
+        return RehearsalStudio(settings, budget)
+    return Studio(settings, budget)
 
 
 class Studio:
     """Loads each part when it is first asked for and keeps it."""
 
-    def __init__(self, settings: ConvertSettings) -> None:
+    def __init__(self, settings: ConvertSettings, budget: Budget | None = None) -> None:
         self.settings = settings
+        self._budget = budget
+        self.first_frame_at: float | None = None
+        """When this process handed its first restyled frame to an encoder, seconds since the epoch."""
         self._masks_of: dict[str, MaskMaker] = {}
 
     def load(self) -> None:
@@ -81,9 +90,21 @@ class Studio:
         Raises:
             ModelError, AlignmentError, FaceSegError: something cannot be loaded.
         """
+        apply_budget(self.budget)
         self.cast  # noqa: B018
         if not self.settings.aligned:
             self.finder, self.whole  # noqa: B018
+
+    @cached_property
+    def budget(self) -> Budget:
+        """How the machine is split."""
+        if self._budget is not None:
+            return self._budget
+        settings = self.settings
+        return decide_budget(threads=settings.threads, parallel=settings.parallel, num_gpus=num_gpus(settings.device))
+
+    def attend(self, source: Path) -> None:
+        """Be told which video's chunks are rendered next."""
 
     @cached_property
     def runner(self) -> ChunkRunner:
@@ -138,7 +159,7 @@ class Studio:
                 device=settings.device,
                 precision=settings.precision,
                 engine=settings.engine,
-                threads=settings.threads,
+                threads=self.budget.engine_threads,
             )
             for name, style in self.styles.items()
         }
@@ -209,7 +230,9 @@ class Studio:
         """Write into a report what did the work."""
         engine = self.engine
         report.engine, report.device, report.precision = engine.name, str(engine.device), engine.precision
-        report.engine_max_error = engine.max_error
+        report.engine_max_error, report.engine_psnr_db = engine.max_error, engine.psnr_db
+        report.engine_mean_error = getattr(engine, "mean_error", None)
+        report.threads, report.parallel = self.budget.engine_threads, self.budget.num_processes
         if not self.settings.aligned:
             report.detector, report.mask = self.finder.detector.name, self.mask_name
             report.landmarks = f"{self.finder.landmarker.num_landmarks} points"

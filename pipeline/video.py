@@ -99,7 +99,7 @@ class _Conversion:
             raise UnsupportedInputError(
                 f'"{asked.name}" cannot hold {codec} video; name an output ending in {holders}.'
             )
-        encode = EncodeSettings(codec, settings.crf, settings.preset)
+        encode = EncodeSettings(codec, settings.crf, settings.preset, threads=self.studio.budget.encoder_threads)
         plan = plan_encoding(self.info, encode, size_wh=self._coded_wh())
         self.report.warnings += plan.warnings
         output = asked if suffix == asked.suffix.lower() else asked.with_name(name_of(self.item.stem, suffix))

@@ -91,7 +91,7 @@ def render(
     cuts = frozenset({cut_at}) if cut_at < total else frozenset[int]()
     renderer = ChunkRenderer(NoFaces(), lambda index: [], cuts, smoothing=smoothing, whole=whole)  # type: ignore[arg-type]
     first, last = max(start - RADIUS_FRAMES, 0), min(stop + RADIUS_FRAMES, total)
-    made = [f for f, _ in renderer.render(iter(frames(last - first, first, cut_at)), first, start, stop)]
+    made = [f for f, _, _ in renderer.render(iter(frames(last - first, first, cut_at)), first, start, stop)]
     return made, renderer
 
 
