@@ -24,6 +24,7 @@ from jobs.cli_watch import watch
 from pipeline.bench_training import Measure, TrainingChoices
 from pipeline.cli import convert, demo, doctor
 from pipeline.cli_bench import bench
+from pipeline.cli_camera import camera
 from pipeline.cli_crop import crop
 from pipeline.cli_faces import faces
 from pipeline.cli_styles import styles
@@ -60,6 +61,7 @@ EXIT_CODES: dict[str, int] = {
     "AlreadyWatchedError": 17,
     "SelftestError": 18,
     "DashboardError": 19,
+    "RegressionError": 20,
     "JobsError": 14,
     "KeyboardInterrupt": 130,
 }
@@ -117,6 +119,7 @@ def cli(context: click.Context, log_level: str, as_json: bool) -> None:
       python run.py watch inbox -o outbox             restyle whatever is dropped into a folder
       python run.py jobs list -o outbox               what became of it
       python run.py faces party.mp4 -o sheet.png      who is in it, by which number
+      python run.py camera --show --mirror            restyle yourself, live
       python run.py crop photos/ -o data --split 0.1  faces to train with
       python run.py train data -o runs --preset light a style of your own
       python run.py doctor                            what is here, what is missing
@@ -131,6 +134,7 @@ def cli(context: click.Context, log_level: str, as_json: bool) -> None:
 
 
 cli.add_command(bench)
+cli.add_command(camera)
 cli.add_command(convert)
 cli.add_command(crop)
 cli.add_command(dashboard)
