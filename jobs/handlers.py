@@ -72,7 +72,7 @@ class Verdict:
     """wait (the source may be incomplete), retry (may pass), block (something around it is missing), fail (for good),
     changed (the source is another one now, or gone), drain (asked to stop), lost (somebody else's job now)."""
     block: str = ""
-    """What is missing: disk, output, device."""
+    """What is missing: disk, output, device, cluster."""
     reason: str = ""
     """As a sentence."""
     undoes_work: bool = False

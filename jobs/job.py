@@ -155,7 +155,7 @@ class Job:
     reason: str = ""
     """Why it waits, is blocked, failed or was cancelled, as a sentence."""
     block: str = ""
-    """What a blocked job waits for: disk, output, device, source."""
+    """What a blocked job waits for: disk, output, device, cluster, source."""
     ready_boot_secs: float = 0.0
     """Not before this time on this boot's clock (clocks.boot_secs); wall clocks jump."""
     is_held: bool = False

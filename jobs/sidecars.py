@@ -22,7 +22,8 @@ MAX_BYTES = 8192
 """A larger file is no sidecar: reading TOML made to be slow takes a tenth of a second up to here."""
 
 FORBIDDEN_CHOICES = frozenset(
-    {"device", "face_like_weights", "detector_weights", "parser_weights", "overwrite", "resume", "chunk_secs"}
+    {"device", "threads", "parallel", "cluster", "overwrite", "resume", "chunk_secs"}
+    | {"face_like_weights", "detector_weights", "parser_weights"}
 )
 """Choices of convert that belong to whoever runs the daemon."""
 

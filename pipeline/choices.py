@@ -71,7 +71,10 @@ def _checked(setting: Field[Any], value: Any) -> Any:
         return _typed(value, bool, "true or false")
     if meta["low"] is not None:
         return _checked_number(
-            value, meta["low"], meta["high"], is_whole=isinstance(default, int) or setting.name == "crf"
+            value,
+            meta["low"],
+            meta["high"],
+            is_whole=isinstance(default, int) or setting.name in ("crf", "threads", "parallel"),
         )
     text = _typed(value, str, "a text")
     if meta["choices"] is not None and text not in meta["choices"]:

@@ -55,6 +55,7 @@ def examine() -> list[Check]:
         _try("detector yunet", lambda: _detector("yunet"), "finds profiles and upright small faces more surely: "),
         _try("face embedder", _embedder, "--face-like finds one person: "),
         _try("face parser", _parser, "masks follow hair and ears closely instead of a drawn head shape: "),
+        _try("ray", _ray, "--cluster renders on many machines: "),
     ]
     return checks
 
@@ -130,3 +131,12 @@ def _parser() -> str:
     from faceseg.parser import find_weights, load_face_parser
 
     return f"{load_face_parser().name} at {find_weights()}"
+
+
+def _ray() -> str:
+    from .errors import ClusterError
+
+    try:
+        return importlib.metadata.version("ray")
+    except importlib.metadata.PackageNotFoundError:
+        raise ClusterError("not installed; run: pip install 'ugatit-pipeline[cluster]'") from None

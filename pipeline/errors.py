@@ -53,8 +53,16 @@ class RendererLostError(PipelineError):
     """The process that rendered a chunk ended again and again in the middle of it."""
 
 
+class ClusterError(PipelineError):
+    """The cluster of `--cluster` is not there, or none of its machines is fit."""
+
+
 class UnsuitableStyleError(PipelineError):
     """A style cannot do what an option asks of it."""
+
+
+class RegressionError(PipelineError):
+    """A benchmark found figures that became worse than they were."""
 
 
 class BatchError(PipelineError):

@@ -31,7 +31,7 @@ class Failure:
 
     course: Course
     block: str = ""
-    """What is missing: disk, output, device; for BLOCK only."""
+    """What is missing: disk, output, device, cluster; for BLOCK only."""
     is_unforeseen: bool = False
     """Nobody thought of it: its message alone may say little."""
     undoes_work: bool = False
@@ -48,6 +48,7 @@ _BY_TYPE = {
     "pipeline.errors.OutputExistsError": Failure(Course.FAIL),
     "pipeline.errors.OutputError": Failure(Course.BLOCK, "output"),
     "pipeline.errors.OutOfSpaceError": Failure(Course.BLOCK, "disk"),
+    "pipeline.errors.ClusterError": Failure(Course.BLOCK, "cluster"),
     "pipeline.errors.ChunkError": Failure(Course.RETRY, undoes_work=True),
     "pipeline.errors.VerificationError": Failure(Course.RETRY, undoes_work=True),
     "pipeline.errors.PipelineError": Failure(Course.RETRY),

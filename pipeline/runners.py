@@ -56,6 +56,10 @@ class LocalRunner:
 def build_runner(studio: Studio) -> ChunkRunner:
     """Choose where chunks are rendered, by the settings."""
     settings, budget = studio.settings, studio.budget
+    if settings.cluster is not None:
+        from .runner_ray import RayRunner
+
+        return RayRunner(studio)
     if budget.num_processes == 1:
         return LocalRunner(studio)
     from .runner_pool import ProcessRunner, devices_of

@@ -94,6 +94,8 @@ class Studio:
         self.cast  # noqa: B018
         if not self.settings.aligned:
             self.finder, self.whole  # noqa: B018
+        if self.settings.cluster is not None:
+            self.runner  # noqa: B018 (a wrong address is told before any work)
 
     @cached_property
     def budget(self) -> Budget:
