@@ -14,7 +14,7 @@ from .points import Points, eye_distance
 
 MIN_CUTOFF_HZ = 0.8
 """Cutoff at rest: lower is calmer."""
-CUTOFF_PER_SPEED = 6.0
+CUTOFF_PER_SPEED = 12.0
 """Rise of the cutoff in Hz per eye distance a second: higher lags less."""
 _SPEED_CUTOFF_HZ = 2.0
 """The speed itself is noisy and filtered with this cutoff."""
