@@ -38,9 +38,9 @@ def calm_backdrop(crop: Crop, keeps: Mask) -> Crop:
         crop: SxSx3 uint8 RGB.
         keeps: SxS float32 in [0, 1], what keeps its colour.
     """
-    luma = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)
-    share = 1.0 - _CALM * (1.0 - keeps[..., None])
-    return np.asarray(np.rint(luma + (crop - luma) * share), np.uint8)
+    luma = cv2.cvtColor(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    hidden = np.float32(_CALM) - keeps * np.float32(_CALM)
+    return np.asarray(cv2.blendLinear(crop, luma, 1 - hidden, hidden), np.uint8)
 
 
 def fit_in(styled: Floats, source: Crop, mask: Mask, tones: Tones, blend: str = "multiband") -> Floats:
@@ -58,13 +58,17 @@ def fit_in(styled: Floats, source: Crop, mask: Mask, tones: Tones, blend: str = 
     Returns:
         SxSx3 float32 RGB to paste under the mask.
     """
-    lit = styled * tones.gain
+    lit = np.asarray(cv2.transform(styled, np.diag(tones.gain)), np.float32)
     if blend == "multiband":
         return _multiband(lit, source, mask)
+    if tones.shift is None:
+        raise ValueError(f"the blend {blend!r} needs the shift of the tones.")
     if blend == "poisson":
-        return lit + resized(_membrane(tones.shift, resized(mask, GROUND_SIDE_PX)), styled.shape[0])
-    own = smoothstep(mask, _OWN_FROM, _OWN_TO)
-    return np.asarray(lit + resized(tones.shift, styled.shape[0]) * (1 - own)[..., None], np.float32)
+        lit += resized(_membrane(tones.shift, resized(mask, GROUND_SIDE_PX)), styled.shape[0])
+        return lit
+    lets_through = 1 - smoothstep(mask, _OWN_FROM, _OWN_TO)
+    lit += resized(tones.shift, styled.shape[0]) * cv2.merge([lets_through] * 3)
+    return lit
 
 
 def _membrane(shift: Floats, mask: Mask) -> Floats:
@@ -90,19 +94,18 @@ def _multiband(styled: Floats, source: Crop, mask: Mask) -> Floats:
     """Take every octave of detail from the restyled crop, the slower ones from further inside the mask only.
 
     Burt and Adelson, "A Multiresolution Spline With Application to Image Mosaics", 1983, with masks that shrink towards
-    the inside, so that nothing beyond the mask changes.
+    the inside, so that nothing beyond the mask changes. The finest detail is the style's up to the mask's edge, so that
+    only what is taken away from the slower octaves is put together, at half the crop's size, and added.
     """
-    rests, masks = [styled - source], [mask]
-    for octave in range(1, _NUM_BANDS + 1):
-        small = max(styled.shape[0] >> octave, 2)
-        rests.append(resized(rests[-1], small))
-        masks.append(resized(masks[-1], small))
-    inner = [smoothstep(of, _INNER_FROM, _INNER_TO)[..., None] for of in masks]
+    size = styled.shape[0]
+    sides = [max(size >> octave, 2) for octave in range(1, _NUM_BANDS + 1)]
+    rests, masks = [resized(styled, sides[0]) - resized(source, sides[0])], [resized(mask, sides[0])]
+    for side in sides[1:]:
+        rests.append(resized(rests[-1], side))
+        masks.append(resized(masks[-1], side))
+    inner = [np.asarray(cv2.merge([smoothstep(of, _INNER_FROM, _INNER_TO)] * 3), np.float32) for of in masks]
     shown = rests[-1] * inner[-1]
-    for octave in reversed(range(_NUM_BANDS)):
-        side = rests[octave].shape[0]
-        band = rests[octave] - resized(rests[octave + 1], side)
-        if octave > 0:  # the finest detail is the style's up to the mask's edge
-            band *= resized(inner[octave + 1], side)[..., None]
-        shown = resized(shown, side) + band
-    return np.asarray(source + shown, np.float32)
+    for octave in reversed(range(_NUM_BANDS - 1)):
+        band = rests[octave] - resized(rests[octave + 1], sides[octave])
+        shown = resized(shown, sides[octave]) + band * resized(inner[octave + 1], sides[octave])
+    return styled + resized(shown - rests[0], size)

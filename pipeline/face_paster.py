@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from time import perf_counter
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -56,7 +57,9 @@ class FacePaster:
         if steady is None:
             return None
         place, size_px = face.placement.source_to_crop, steady.shape[0]
-        styled, mask = np.ascontiguousarray(steady[..., :3]), steady[..., 3] * np.float32(1 / 255)
+        styled = np.asarray(cv2.cvtColor(steady, cv2.COLOR_RGBA2RGB), np.float32)
+        mask = np.asarray(cv2.extractChannel(steady, 3), np.float32)
+        mask *= np.float32(1 / 255)
         if self._is_painted:
             surroundings = cut(frame, place, size_px)
             tones = measure_tones(styled, surroundings, mask, face.view.ground, follows_light=False)

@@ -39,14 +39,24 @@ def round_trip(back: Flow, forth: Flow) -> npt.NDArray[np.float32]:
     return np.asarray(np.hypot(error[..., 0], error[..., 1]), np.float32)
 
 
+def enlarged_map(flow: Flow, height: int, width: int) -> Flow:
+    """Where each pixel of a picture of another size lies, HxWx2 absolute (x, y), by the flow of its small version."""
+    scale_xy = width / flow.shape[1], height / flow.shape[0]
+    places = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR)
+    if scale_xy != (1.0, 1.0):
+        places = cv2.transform(places, np.diag(scale_xy).astype(np.float32))
+    return np.asarray(cv2.add(places, _grid(height, width)), np.float32)
+
+
 def _fetch(picture: npt.NDArray[np.uint8] | Flow, flow: Flow) -> cv2.typing.MatLike:
-    x, y = _grid(*flow.shape[:2])
-    at_x, at_y = x + flow[..., 0], y + flow[..., 1]
-    return cv2.remap(picture, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    places = cv2.add(flow, _grid(*flow.shape[:2]))
+    moved: cv2.typing.MatLike = cv2.remap(  # type: ignore[call-overload]
+        picture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return moved
 
 
 @lru_cache(maxsize=8)
-def _grid(height: int, width: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def _grid(height: int, width: int) -> Flow:
     """Column and row of every pixel; the same for every pair of crops."""
-    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    return x, y
+    return np.dstack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)))

@@ -14,9 +14,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from alignment.points import Points
+from alignment.warp import compose
+
 from .chroma import mean_pool, to_chroma, to_luma
 from .colour import ColourTags, effective_matrix, hdr_from_sdr, rgb_from_yuv, sdr_from_hdr, yuv_from_rgb
 from .orientation import UPRIGHT, Orientation
+from .plane_views import crop_planes, shrink
 
 Plane = npt.NDArray[Any]
 """HxW uint8 (bit depth 8) or uint16 (9 to 16) samples."""
@@ -145,12 +149,29 @@ class Frame:
 
     def thumbnail(self, short_side: int) -> Picture:
         """Return the whole picture shrunk so that its shorter side is `short_side` pixels, RGB; never enlarged."""
-        width, height = self.coded_wh
-        scale = min(1.0, short_side / min(width, height))
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        colour_planes = self.planes[: self.layout.num_planes - self.layout.has_alpha]
-        samples = [cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in colour_planes]
+        size_wh = self._shrunk_wh(short_side)
+        samples = [_resized(plane, size_wh) for plane in self._colour_planes]
         return np.ascontiguousarray(self.orientation.to_display(self._rgb_of_samples(samples)))
+
+    def grey_thumbnail(self, short_side: int) -> Plane:
+        """Return the lightness of the whole picture, HxW uint8 in [0, 255], shrunk as `thumbnail` does."""
+        if self.layout.kind == "rgb" or self.colour.is_hdr:
+            return np.asarray(self.thumbnail(short_side).mean(axis=2), np.uint8)
+        scale, offset = self._linear_scale()
+        small = shrink(self.planes[0], self._shrunk_wh(short_side)).astype(np.float32)
+        grey = np.clip(np.rint((small - offset) * scale), 0, 255).astype(np.uint8)
+        return np.ascontiguousarray(self.orientation.to_display(grey))
+
+    def crop(self, source_to_crop: Points, size_px: int) -> Picture:
+        """Return an aligned crop, size_px x size_px x 3 uint8 RGB.
+
+        Args:
+            source_to_crop: 2x3 similarity from display pixels to the crop's; outside the frame its edge repeats.
+            size_px: Side of the crop.
+        """
+        to_crop = compose(source_to_crop, self.orientation.coded_to_display(*self.coded_wh))
+        shifts = self.layout.chroma_shift_x, self.layout.chroma_shift_y
+        return self._rgb_of_samples(crop_planes(self._colour_planes, to_crop, size_px, shifts))
 
     def paste_rgb(self, x0: int, y0: int, rgb: Floats, mask: Floats) -> None:
         """Blend a picture into this frame, in place, in its own format.
@@ -173,6 +194,17 @@ class Frame:
         x, y, _, _ = self.orientation.coded_box(left, top, right, bottom, *self.coded_wh)
         turned = (self.orientation.to_coded(part[inside]) for part in (rgb, mask))
         self._paste_coded(x, y, *(np.ascontiguousarray(part, np.float32) for part in turned))
+
+    @property
+    def _colour_planes(self) -> tuple[Plane, ...]:
+        """All planes but the opacity."""
+        return self.planes[: self.layout.num_planes - self.layout.has_alpha]
+
+    def _shrunk_wh(self, short_side: int) -> tuple[int, int]:
+        """Coded size of a picture whose shorter side is `short_side` pixels; never enlarged."""
+        width, height = self.coded_wh
+        scale = min(1.0, short_side / min(width, height))
+        return max(1, round(width * scale)), max(1, round(height * scale))
 
     def _matrix(self) -> str:
         return effective_matrix(self.colour, self.coded_wh[1])
@@ -212,7 +244,7 @@ class Frame:
 
     def _paste_coded(self, x0: int, y0: int, rgb: Floats, mask: Floats) -> None:
         region = np.s_[y0 : y0 + mask.shape[0], x0 : x0 + mask.shape[1]]
-        new = self._samples_of_rgb(rgb)
+        new = self.samples_of_rgb(rgb)
         if self.layout.kind != "yuv":
             for plane, samples in zip(self.planes, new, strict=False):
                 _blend(plane[region], samples, mask)
@@ -225,7 +257,7 @@ class Frame:
             target = plane[cy : cy + rows, cx : cx + columns]
             _blend(target, to_chroma(full, mask, (x0, y0), shifts), chroma_mask)
 
-    def _samples_of_rgb(self, rgb: Floats) -> list[Floats]:
+    def samples_of_rgb(self, rgb: Floats) -> list[Floats]:
         """Return planes at full resolution, in sample values, for HxWx3 RGB in [0, 255]."""
         if self.colour.is_hdr:
             rgb = hdr_from_sdr(rgb, self.colour)
@@ -236,6 +268,13 @@ class Frame:
         if self.layout.kind == "gray":
             return [cv2.transform(rgb, np.array([[0.299, 0.587, 0.114]], np.float32)) / scale + offset]
         return [rgb[:, :, channel] / scale + offset for channel in (1, 2, 0)]
+
+
+def _resized(plane: Plane, size_wh: tuple[int, int]) -> Plane:
+    """Bring a plane to a size in either direction: chroma may be smaller than what it is wanted for."""
+    if plane.shape[1] >= size_wh[0] and plane.shape[0] >= size_wh[1]:
+        return shrink(plane, size_wh)
+    return np.asarray(cv2.resize(plane, size_wh, interpolation=cv2.INTER_AREA))
 
 
 def _clip(start: int, stop: int, size: int) -> tuple[int, int]:

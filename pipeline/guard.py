@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -18,7 +19,7 @@ _STILL_SOURCE_LEVELS = 12.0
 
 def is_blank(crop: Crop, source: Crop) -> bool:
     """Tell whether a restyled crop (HxWx3 uint8) shows next to nothing although its source shows something."""
-    return bool(crop.std() < MIN_SPREAD_LEVELS and source.std() >= MIN_SPREAD_LEVELS)
+    return _spread(crop) < MIN_SPREAD_LEVELS and _spread(source) >= MIN_SPREAD_LEVELS
 
 
 def is_outlier(sources: Mapping[int, Crop], styled: Mapping[int, Crop], centre: int) -> bool:
@@ -40,4 +41,11 @@ def is_outlier(sources: Mapping[int, Crop], styled: Mapping[int, Crop], centre: 
 
 
 def _tone(crop: Crop) -> npt.NDArray[np.float64]:
-    return np.asarray(crop[::4, ::4, :3].reshape(-1, 3).mean(axis=0), np.float64)
+    """Mean colour of every fourth pixel of every fourth row."""
+    size_wh = -(-crop.shape[1] // 4), -(-crop.shape[0] // 4)
+    return np.array(cv2.mean(cv2.resize(crop, size_wh, interpolation=cv2.INTER_NEAREST))[:3])
+
+
+def _spread(crop: Crop) -> float:
+    """Standard deviation of all values."""
+    return float(cv2.meanStdDev(crop.reshape(-1, 1))[1][0, 0])

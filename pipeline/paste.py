@@ -12,6 +12,9 @@ import numpy.typing as npt
 from alignment.points import Points
 from alignment.warp import compose, invert, transform_points
 
+from .frames import Frame
+from .plane_paste import paste_planes
+
 Mask = npt.NDArray[np.float32]
 
 
@@ -52,6 +55,9 @@ def paste_face(canvas: Canvas, crop: npt.NDArray[np.float32], mask: Mask, source
     Returns:
         Where it was pasted, or None when nothing of the mask lies inside the frame.
     """
+    if isinstance(canvas, Frame):
+        touched = paste_planes(canvas, crop, mask, source_to_crop)
+        return None if touched is None else Region(*touched)
     bounds = _bounds(mask, source_to_crop, canvas.size_wh)
     if bounds is None:
         return None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
@@ -106,24 +108,28 @@ class Stylist:
             if picture is not None
         ]
         masks = iter(self.masks.after([g[1] for g in good], [g[0] for g in good], [g[2] for g in good]) if good else ())
-        return [
-            None if picture is None else np.dstack([picture, np.rint(next(masks) * 255).astype(np.uint8)])
-            for picture in styled
-        ]
+        return [None if picture is None else _joined(picture, next(masks)) for picture in styled]
 
     def _tones(self, crop: Crop, view: HeadView, layers: Layers | None) -> Tones | None:
         if layers is None:
             return None
-        return measure_tones(layers[..., :3], crop, _mask_of(layers), view.ground, follows_light=self.keeps_colours)
+        picture, mask = np.asarray(cv2.cvtColor(layers, cv2.COLOR_RGBA2RGB), np.uint8), _mask_of(layers)
+        has_shift = self.blend != "multiband"
+        return measure_tones(picture, crop, mask, view.ground, follows_light=self.keeps_colours, has_shift=has_shift)
+
+
+def _joined(picture: Crop, mask: Mask) -> Layers:
+    """Picture and mask as layers."""
+    return np.asarray(cv2.merge([*cv2.split(picture), cv2.convertScaleAbs(mask, alpha=255)]), np.uint8)
 
 
 def _mask_of(layers: Layers) -> Mask:
-    return layers[..., 3].astype(np.float32) * np.float32(1 / 255)
+    return cv2.extractChannel(layers, 3).astype(np.float32) * np.float32(1 / 255)
 
 
 def _good_picture(output: Tensor, crop: Crop) -> Crop | None:
     """The generator's output (3xSxS) as a picture, None where it is broken."""
-    if not bool(output.isfinite().all()):
+    if not math.isfinite(float(output.float().sum())):  # anything broken breaks the sum
         return None
     picture = to_pictures(output[None])[0]
     return None if is_blank(picture, crop) else picture

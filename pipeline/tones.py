@@ -36,12 +36,18 @@ class Tones:
 
     gain: Floats
     """(3,) factors for red, green and blue."""
-    shift: Floats
-    """64x64x3 grey levels to add where the source shows."""
+    shift: Floats | None
+    """64x64x3 grey levels to add where the source shows; None where no one will ask for it."""
 
 
 def measure_tones(
-    styled: Crop | Floats, source: Crop, mask: Mask, ground: Floats, *, follows_light: bool = True
+    styled: Crop | Floats,
+    source: Crop,
+    mask: Mask,
+    ground: Floats,
+    *,
+    follows_light: bool = True,
+    has_shift: bool = True,
 ) -> Tones:
     """Compare a restyled crop with its source.
 
@@ -51,6 +57,7 @@ def measure_tones(
         mask: SxS in [0, 1], how much of the restyled crop is shown.
         ground: 64x64xM in [0, 1], how much of each pixel is of which material; skin first where M > 1.
         follows_light: the style draws things in their own colours, so that the light on a face can be carried over.
+        has_shift: find the shift, too; not every blend looks at it.
     """
     small_styled, small_source = (resized(of[..., :3], GROUND_SIDE_PX) for of in (styled, source))
     small_mask = resized(mask, GROUND_SIDE_PX)
@@ -58,16 +65,17 @@ def measure_tones(
     if follows_light:
         skin = small_mask * (ground[..., 0] if ground.shape[2] > 1 else small_mask)
         gain = _light(small_styled, small_source, skin)
+    if not has_shift:
+        return Tones(gain, None)
     shift = _slow_shift(small_source - small_styled * gain, 1 - small_mask + np.float32(_INNER_SHARE), ground)
     return Tones(gain, shift)
 
 
 def mean_tones(tones: Sequence[Tones]) -> Tones:
     """Average over the frames around one."""
-    return Tones(
-        np.asarray(np.mean([t.gain for t in tones], axis=0), np.float32),
-        np.asarray(np.mean([t.shift for t in tones], axis=0), np.float32),
-    )
+    gain = np.asarray(np.mean([t.gain for t in tones], axis=0), np.float32)
+    shifts = [t.shift for t in tones if t.shift is not None]
+    return Tones(gain, np.asarray(np.mean(shifts, axis=0), np.float32) if shifts else None)
 
 
 def _light(styled: Floats, source: Floats, weight: Floats) -> Floats:
