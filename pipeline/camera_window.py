@@ -6,6 +6,9 @@ import os
 import sys
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from .errors import UnsupportedInputError
 from .frames import Frame
 
@@ -42,7 +45,7 @@ class ScreenWindow:
         if is_headless:  # Qt would end the whole process
             raise UnsupportedInputError("there is no screen for --show (DISPLAY is not set); use --record FILE alone.")
         try:
-            cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+            cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
         except cv2.error as error:
             raise UnsupportedInputError(
                 "this build of OpenCV opens no windows (opencv-python-headless?); install opencv-python, or use "
@@ -55,16 +58,11 @@ class ScreenWindow:
         import cv2
 
         width, height = frame.size_wh
-        bgr = cv2.cvtColor(frame.to_rgb(0, 0, width, height), cv2.COLOR_RGB2BGR)
+        bgr = np.asarray(cv2.cvtColor(frame.to_rgb(0, 0, width, height), cv2.COLOR_RGB2BGR), np.uint8)
         if not self._is_sized:
             cv2.resizeWindow(_TITLE, width, height)
             self._is_sized = True
-        scale = max(height / 720, 0.4)
-        for colour, thickness in (((0, 0, 0), 4), ((255, 255, 255), 1)):  # legible on anything
-            place = (round(16 * scale), round(36 * scale))
-            cv2.putText(
-                bgr, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, max(round(thickness * scale), 1), cv2.LINE_AA
-            )
+        _write(bgr, text)
         cv2.imshow(_TITLE, bgr)
         key = cv2.waitKey(1) & 0xFF
         if key in _QUIT_KEYS or cv2.getWindowProperty(_TITLE, cv2.WND_PROP_VISIBLE) < 1:
@@ -76,3 +74,15 @@ class ScreenWindow:
         import cv2
 
         cv2.destroyAllWindows()
+
+
+def _write(bgr: npt.NDArray[np.uint8], text: str) -> None:
+    """Write a line into the upper left corner, on a dark ground: legible on anything."""
+    import cv2
+
+    scale = max(bgr.shape[0] / 720, 0.4)
+    left, base, margin = round(16 * scale), round(36 * scale), round(8 * scale)
+    (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    ground = (left - margin, base - height - margin), (left + width + margin, base + below + margin)
+    cv2.rectangle(bgr, *ground, (32, 32, 32), cv2.FILLED)
+    cv2.putText(bgr, text, (left, base), cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
