@@ -13,7 +13,7 @@ from time import perf_counter, time
 from .analysis import Analysis
 from .chunks import Chunk, save_stats
 from .compare import beside
-from .decode import iter_chunk
+from .cuda_decode import iter_chunk_on
 from .encode import EncodePlan, VideoEncoder
 from .errors import UnreadableInputError
 from .mediainfo import MediaInfo
@@ -67,7 +67,7 @@ def render_chunk(work: VideoWork, chunk: Chunk, studio: Studio, on_frames: OnFra
     """
     renderer, started, count = _renderer(work, studio), perf_counter(), 0
     with (
-        closing(_rendered(work, chunk, renderer, is_overlapped=studio.budget.is_overlapped)) as frames,
+        closing(_rendered(work, chunk, renderer, studio)) as frames,
         VideoEncoder(chunk.path, work.info, work.encoding) as encoder,
     ):
         for frame, source, is_changed in frames:
@@ -101,12 +101,20 @@ def _renderer(work: VideoWork, studio: Studio) -> ChunkRenderer:
     )
 
 
-def _rendered(work: VideoWork, chunk: Chunk, renderer: ChunkRenderer, *, is_overlapped: bool) -> Generator[Rendered]:
+def _rendered(work: VideoWork, chunk: Chunk, renderer: ChunkRenderer, studio: Studio) -> Generator[Rendered]:
     """The finished frames of a chunk: all stages but the last."""
     analysis = work.analysis
     first = max(chunk.start - RADIUS_FRAMES, 0)
     last = min(chunk.stop + RADIUS_FRAMES, analysis.num_frames)
-    decoded = iter_chunk(work.info, analysis.pts.tolist(), first, last, is_repaired=analysis.is_repaired)
+    decoded = iter_chunk_on(
+        studio.engine.device,
+        work.info,
+        analysis.pts.tolist(),
+        first,
+        last,
+        is_sound=not analysis.warnings,
+        is_repaired=analysis.is_repaired,
+    )
     ahead = prefetch(
         renderer.stats.timed("decode", decoded),
         DECODE_AHEAD_FRAMES,
@@ -115,7 +123,7 @@ def _rendered(work: VideoWork, chunk: Chunk, renderer: ChunkRenderer, *, is_over
         name="decode",
     )
     finished = renderer.render(ahead, first, chunk.start, chunk.stop)
-    if not is_overlapped:
+    if not studio.budget.is_overlapped:
         return finished
     return prefetch(
         finished,

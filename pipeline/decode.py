@@ -142,7 +142,13 @@ def iter_stamps(info: MediaInfo, report: DecodeReport) -> Iterator[int | None]:
 
 
 def iter_chunk(
-    info: MediaInfo, pts: Sequence[int], start: int, stop: int, *, is_repaired: bool = False
+    info: MediaInfo,
+    pts: Sequence[int],
+    start: int,
+    stop: int,
+    *,
+    is_repaired: bool = False,
+    accelerator: Any | None = None,
 ) -> Iterator[Frame]:
     """Decode the frames [start, stop) of a video whose stamps are known, seeking to the key frame before them.
 
@@ -152,6 +158,7 @@ def iter_chunk(
         start: Index of the first frame.
         stop: Index after the last frame.
         is_repaired: Whether stamps were repaired (`DecodeReport.num_repaired_pts`); then there is no seeking.
+        accelerator: What decodes, see `open_media`.
 
     Yields:
         Frames stop - start of them.
@@ -164,7 +171,7 @@ def iter_chunk(
         return
     for back_secs in _SEEK_BACK_SECS if start > 0 and not is_repaired else ():
         lead_in = pts[max(0, start - 2)] - int(Fraction(back_secs) / info.video.time_base)
-        with open_media(info.path) as container:
+        with open_media(info.path, accelerator=accelerator) as container:
             frames = _after_seek(container, info, lead_in, wanted)
             first = next(frames, None)
             if first is not None:
@@ -174,7 +181,7 @@ def iter_chunk(
         if lead_in <= pts[0]:
             break
     logger.debug("Decoding %s from its start to reach frame %d.", show(info.path), start)
-    yield from _from_the_start(info, start, wanted)
+    yield from _from_the_start(info, start, wanted, accelerator)
 
 
 def _after_seek(container: Any, info: MediaInfo, lead_in: int, wanted: Sequence[int]) -> Iterator[Frame]:
@@ -204,9 +211,9 @@ def _after_seek(container: Any, info: MediaInfo, lead_in: int, wanted: Sequence[
         _check_stamp(info, None, wanted[index])
 
 
-def _from_the_start(info: MediaInfo, start: int, wanted: Sequence[int]) -> Iterator[Frame]:
+def _from_the_start(info: MediaInfo, start: int, wanted: Sequence[int], accelerator: Any | None) -> Iterator[Frame]:
     report = DecodeReport()
-    with open_media(info.path) as container:
+    with open_media(info.path, accelerator=accelerator) as container:
         stream = container.streams[info.video.index]
         frames = _decoded(container, info, report, (stream,))
         index = -1

@@ -94,8 +94,13 @@ def show(path: Path) -> str:
 
 
 @contextmanager
-def open_media(path: Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[Any]:
+def open_media(path: Path, *, max_pixels: int = MAX_PIXELS, accelerator: Any | None = None) -> Iterator[Any]:
     """Open a source for reading with PyAV, errors told as ours.
+
+    Args:
+        path: The file.
+        max_pixels: Larger pictures are refused.
+        accelerator: The `av.codec.hwaccel.HWAccel` that decodes; None decodes in software.
 
     Yields:
         The `av.container.InputContainer`.
@@ -110,7 +115,12 @@ def open_media(path: Path, *, max_pixels: int = MAX_PIXELS) -> Iterator[Any]:
     limit = {"max_pixels": str(max_pixels)} if int(av.__version__.partition(".")[0]) >= 18 else {}
     try:
         container = av.open(
-            file_url(path), "r", options=limit, container_options=SOURCE_OPTIONS, metadata_errors="replace"
+            file_url(path),
+            "r",
+            options=limit,
+            container_options=SOURCE_OPTIONS,
+            metadata_errors="replace",
+            hwaccel=accelerator,
         )
     except (av.FFmpegError, ValueError, MemoryError) as error:
         raise _opening_error(path, error) from error
