@@ -57,6 +57,8 @@ def examine() -> list[Check]:
         _try("face parser", _parser, "masks follow hair and ears closely instead of a drawn head shape: "),
         _try("ray", _ray, "--cluster renders on many machines: "),
     ]
+    if _has_nvidia():
+        checks.append(_try("nvidia video", _nvidia_video, "--codec h264_nvenc encodes without the CPU: "))
     return checks
 
 
@@ -95,12 +97,35 @@ def _ffmpeg() -> str:
     from .ffmpeg import available_encoders, ffmpeg_program, ffmpeg_version
     from .settings import CODECS
 
-    usable = [c for c in CODECS if c in available_encoders()]
+    usable = [c for c in CODECS if c in available_encoders() and "nvenc" not in c]  # listed is not yet working
     if "libx264" not in usable:
         raise FfmpegError(
             f"{ffmpeg_program()} cannot encode H.264 (no libx264); install another ffmpeg or set UGATIT_FFMPEG."
         )
     return f"{'.'.join(str(part) for part in ffmpeg_version())} at {ffmpeg_program()}, encoders: {', '.join(usable)}"
+
+
+def _has_nvidia() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _nvidia_video() -> str:
+    from av.codec.hwaccel import hwdevices_available
+
+    from .encode import starts
+    from .errors import FfmpegError
+    from .ffmpeg import available_encoders, ffmpeg_program
+
+    encoders = [name for name in ("h264_nvenc", "hevc_nvenc", "av1_nvenc") if name in available_encoders()]
+    usable = [name for name in encoders if starts(name, "yuv420p", 256, 256)]
+    if not usable:
+        raise FfmpegError(
+            f"none of its encoders starts with {ffmpeg_program()}; set UGATIT_FFMPEG to one that has them."
+        )
+    decodes = "decodes too" if "cuda" in hwdevices_available() else "this PyAV does not decode with it"
+    return f"{', '.join(usable)} for --codec (auto stays with x264: smaller files at one quality); {decodes}"
 
 
 def _style() -> str:

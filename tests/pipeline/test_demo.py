@@ -69,6 +69,16 @@ def test_the_doctor_names_the_face_parser_in_use() -> None:
     assert parser.detail.startswith("built-in at ")
 
 
+@pytest.mark.parametrize("starts", [True, False])
+def test_beside_an_nvidia_gpu_the_doctor_tries_its_encoders(starts: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_has_nvidia", lambda: True)
+    monkeypatch.setattr(ffmpeg, "available_encoders", lambda: frozenset({"libx264", "h264_nvenc"}))
+    monkeypatch.setattr("pipeline.encode.starts", lambda *arguments: starts)
+    [check] = [check for check in doctor.examine() if check.name == "nvidia video"]
+    assert (check.is_found, check.is_needed) == (starts, False)
+    assert "h264_nvenc" in check.detail
+
+
 def test_without_ffmpeg_the_doctor_is_not_content(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
