@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -10,10 +9,9 @@ from itertools import islice
 import cv2
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
 from model.engine import Engine
-from model.images import to_pictures, to_tensor
+from model.images import to_sound_pictures, to_tensor
 
 from .blending import calm_backdrop
 from .crops import cut
@@ -89,8 +87,8 @@ class Stylist:
         crops = [cut(source, placement.source_to_crop, self.size_px) for source, placement in faces]
         views = self.masks.before(crops, [placement.landmarks for _, placement in faces])
         calm = [calm_backdrop(crop, view.keeps) for crop, view in zip(crops, views, strict=True)]
-        outputs = self.engine(to_tensor(np.stack(calm)))
-        pictures_of = [_good_picture(output, crop) for output, crop in zip(outputs, crops, strict=True)]
+        outputs = to_sound_pictures(self.engine(to_tensor(np.stack(calm), self.engine.device)))
+        pictures_of = [_unless_blank(output, crop) for output, crop in zip(outputs, crops, strict=True)]
         layers = self._layers(crops, views, pictures_of)
         styled = iter(
             StyledFace(placement, crop, view, both, self._tones(crop, view, both), self.blend)
@@ -127,9 +125,6 @@ def _mask_of(layers: Layers) -> Mask:
     return cv2.extractChannel(layers, 3).astype(np.float32) * np.float32(1 / 255)
 
 
-def _good_picture(output: Tensor, crop: Crop) -> Crop | None:
-    """The generator's output (3xSxS) as a picture, None where it is broken."""
-    if not math.isfinite(float(output.float().sum())):  # anything broken breaks the sum
-        return None
-    picture = to_pictures(output[None])[0]
-    return None if is_blank(picture, crop) else picture
+def _unless_blank(picture: Crop | None, crop: Crop) -> Crop | None:
+    """What the generator made of a crop, None where it is broken."""
+    return None if picture is None or is_blank(picture, crop) else picture

@@ -15,11 +15,10 @@ from typing import Protocol
 import cv2
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
 from model.config import DOWN_SAMPLING
 from model.engine import Engine
-from model.images import to_pictures, to_tensor
+from model.images import to_pictures, to_sound_pictures, to_tensor
 
 from .guard import is_blank
 
@@ -117,9 +116,9 @@ class WholeFrame:
         sources = [reduce(picture) for picture in pictures]
         if not sources:
             return []
-        outputs = self.engine(to_tensor(np.stack(sources)))
+        outputs = to_sound_pictures(self.engine(to_tensor(np.stack(sources), self.engine.device)))
         return [
-            StyledPicture(source, _good_picture(output, source))
+            StyledPicture(source, None if output is None or is_blank(output, source) else output)
             for source, output in zip(sources, outputs, strict=True)
         ]
 
@@ -239,14 +238,6 @@ def _local_line(guide: Floats, values: Floats, radius: int, floor_levels: float)
     spread = np.maximum(mean(guide * guide) - mean_guide * mean_guide, 0) + np.float32(floor_levels**2)
     slope = np.asarray((mean(guide * values) - mean_guide * mean_values) / spread, np.float32)
     return mean(slope), mean(mean_values - slope * mean_guide)
-
-
-def _good_picture(output: Tensor, source: RGB) -> RGB | None:
-    """The generator's output (3xHxW) as a picture, None where it is broken."""
-    if not bool(output.isfinite().all()):
-        return None
-    picture = to_pictures(output[None])[0]
-    return None if is_blank(picture, source) else picture
 
 
 def keeps_source_colours(engine: Engine, side_px: int = _TEST_SIDE_PX) -> bool:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from model import to_pictures, to_tensor
+from model.images import to_sound_pictures
 
 
 def every_level() -> np.ndarray:
@@ -52,3 +53,13 @@ def test_other_arrays_are_refused_with_their_type_and_shape(bad):
 def test_a_tensor_without_three_colours_is_refused():
     with pytest.raises(ValueError, match=r"shape \(1, 1, 4, 4\), expected N3HW"):
         to_pictures(torch.zeros(1, 1, 4, 4))
+
+
+def test_broken_pictures_are_left_out_of_a_batch():
+    tensor = to_tensor(np.concatenate([every_level()] * 3))
+    tensor[0, 1, 2, 3], tensor[2, 0, 0, 0] = torch.nan, torch.inf
+    first, second, third = to_sound_pictures(tensor)
+    assert first is None
+    assert np.array_equal(second, every_level()[0])
+    assert third is None
+    assert to_sound_pictures(tensor[:0]) == []
