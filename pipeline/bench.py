@@ -1,77 +1,25 @@
 """The quality benchmark: figures that anyone can make again, on clips and pictures drawn on the fly.
 
-Holds what the sections share (settings, tables, conversions) and runs them one after the other. What is measured stands
-in the sections' own files; printing is cli_bench.py's job.
+Holds what its sections share (settings, conversions). What is measured stands in the sections' own files; printing is
+cli_bench.py's job. The benchmark of speed is in bench_speed.py.
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.metadata
-import logging
-import os
-import platform
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
-from .errors import InputError, PipelineError
+from .bench_sections import BenchResult, Figure, Section, SectionResult, machine, run_sections
+from .errors import InputError
 from .inputs import collect
 from .progress import Progress, SilentProgress
 from .report import Report
 from .settings import ConvertSettings
 from .studio import Studio
-
-logger = logging.getLogger(__name__)
-
-Cell = str | int | float | bool | None
-
-
-@dataclass(frozen=True)
-class Table:
-    """One table of figures."""
-
-    title: str
-    """What it is about, a few words."""
-    columns: tuple[str, ...]
-    """Heads, with units."""
-    rows: tuple[tuple[Cell, ...], ...]
-    """Cells in the order of the columns; None where there is nothing to say."""
-    note: str = ""
-    """How to read it: definitions, direction, sample sizes."""
-    decimals: int = 2
-    """Digits after the point of its floats."""
-
-    def text(self) -> list[list[str]]:
-        """The cells as they are shown."""
-        return [[_text(cell, self.decimals) for cell in row] for row in self.rows]
-
-
-@dataclass(frozen=True)
-class Section:
-    """One group of figures and where it is measured."""
-
-    name: str
-    """What `--only` takes."""
-    title: str
-    """Its heading."""
-    about: str
-    """One sentence: what is measured, on what."""
-    needs: str | None = None
-    """Option without which it is left out: `data` or `clips`."""
-    source: str = ""
-    """`MODULE:FUNCTION` in this room that makes the tables; by default `bench_NAME:measure`."""
-
-    def measure(self, bench: Bench) -> list[Table]:
-        """Make the tables."""
-        module, _, function = (self.source or f"bench_{self.name}:measure").partition(":")
-        tables: list[Table] = getattr(importlib.import_module("." + module, __package__), function)(bench)
-        return tables
-
 
 SECTIONS: tuple[Section, ...] = (
     Section(
@@ -154,40 +102,6 @@ class BenchSettings:
         return tuple(section for section in wanted if section.needs is None or given[section.needs])
 
 
-@dataclass(frozen=True)
-class SectionResult:
-    """What one section gave."""
-
-    name: str
-    """See Section."""
-    title: str
-    """See Section."""
-    about: str
-    """See Section."""
-    tables: tuple[Table, ...]
-    """Its tables; none after a failure."""
-    secs: float
-    """How long it took."""
-    error: str | None = None
-    """Why it failed."""
-
-
-@dataclass(frozen=True)
-class BenchResult:
-    """All figures, and on what machine they were made."""
-
-    machine: dict[str, str]
-    """Processor, system and versions."""
-    settings: dict[str, Any]
-    """What was chosen."""
-    sections: tuple[SectionResult, ...] = field(default_factory=tuple)
-    """In order."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything in plain types."""
-        return asdict(self)
-
-
 class Bench:
     """What the sections work with: a folder, a way to tell their advance, and conversions."""
 
@@ -195,6 +109,7 @@ class Bench:
         self.settings = settings
         self.folder = folder
         self.progress = progress or SilentProgress()
+        self.figures: list[Figure] = []
         self._studios: dict[ConvertSettings, Studio] = {}
 
     def studio(self, **choices: Any) -> Studio:
@@ -261,48 +176,10 @@ def run_bench(
     Raises:
         InputError: a named section lacks its option.
     """
-    sections, results = settings.sections(), []
+    sections = settings.sections()
     with tempfile.TemporaryDirectory(prefix="ugatit-bench-") as folder:
-        bench = Bench(settings, Path(folder), progress)
-        for section in sections:
-            result = _run(section, bench)
-            progress.finish()
-            results.append(result)
-            on_section(result)
-    return BenchResult(machine(), _plain(settings), tuple(results))
-
-
-def _run(section: Section, bench: Bench) -> SectionResult:
-    started = perf_counter()
-    tables: tuple[Table, ...] = ()
-    error = None
-    try:
-        tables = tuple(section.measure(bench))
-    except Exception as failure:
-        logger.debug("Section failed.", exc_info=failure)
-        error = f"{type(failure).__name__}: {failure}"
-    secs = round(perf_counter() - started, 1)
-    return SectionResult(section.name, section.title, section.about, tables, secs, error)
-
-
-def machine() -> dict[str, str]:
-    """What the figures depend on besides the program."""
-    versions = {name: importlib.metadata.version(name) for name in ("torch", "numpy", "opencv-python", "av")}
-    return {
-        "processor": _processor(),
-        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
-        "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        **versions,
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or "unknown"
+        results = run_sections(sections, Bench(settings, Path(folder), progress), _command_of, on_section)
+    return BenchResult(machine(), _plain(settings), results)
 
 
 def _plain(settings: BenchSettings) -> dict[str, Any]:
@@ -313,48 +190,6 @@ def _plain(settings: BenchSettings) -> dict[str, Any]:
     }
 
 
-def command_of(section: SectionResult) -> str:
-    """The command that makes one section again."""
-    if section.name == "training":
-        return "python run.py bench --training"
-    needs = next((s.needs for s in SECTIONS if s.name == section.name), None)
+def _command_of(section: Section) -> str:
     options = {"data": " --data DATA", "clips": " --clips CLIP..."}
-    return f"python run.py bench --quality --only {section.name}" + options.get(needs or "", "")
-
-
-def to_markdown(result: BenchResult) -> str:
-    """All figures as a document: each section beside its command."""
-    told = ", ".join(f"{name} {value}" for name, value in result.machine.items())
-    parts = [f"Machine: {told}."]
-    for section in result.sections:
-        parts += [f"## {section.title}", f"    {command_of(section)}", section.about]
-        parts += [f"Failed: {section.error}"] if section.error else []
-        parts += [block for table in section.tables for block in _markdown(table)]
-    return "\n\n".join(parts) + "\n"
-
-
-def _markdown(table: Table) -> list[str]:
-    lines = ["| " + " | ".join(table.columns) + " |", "|" + "---|" * len(table.columns)]
-    lines += ["| " + " | ".join(row) + " |" for row in table.text()]
-    return [f"**{table.title}.**", "\n".join(lines), *([table.note] if table.note else [])]
-
-
-def _text(cell: Cell, decimals: int) -> str:
-    if cell is None:
-        return "-"
-    if isinstance(cell, bool):
-        return "yes" if cell else "no"
-    return f"{cell:.{decimals}f}" if isinstance(cell, float) else str(cell)
-
-
-def check_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Check the names of sections.
-
-    Raises:
-        PipelineError: there is none of that name; the message lists those there are.
-    """
-    known = [section.name for section in SECTIONS]
-    for name in names:
-        if name not in known:
-            raise PipelineError(f'there is no section "{name}"; choose some of {", ".join(known)}.')
-    return tuple(names)
+    return f"python run.py bench --quality --only {section.name}" + options.get(section.needs or "", "")

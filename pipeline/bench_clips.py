@@ -128,3 +128,67 @@ def write_clip(path: Path, pictures: Iterable[RGB], *, frame_rate: int = FRAME_R
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
     return path
+
+
+def make_scene(path: Path, size_wh: tuple[int, int], num_faces: int, num_frames: int) -> Path:
+    """Write a clip of the moving portrait in any size, and return its path.
+
+    Args:
+        path: where.
+        size_wh: width and height, even.
+        num_faces: 1, or 4: one portrait in each quarter, each moving for itself.
+        num_frames: its length.
+
+    Raises:
+        ValueError: another number of faces.
+    """
+    if num_faces not in (1, 4):
+        raise ValueError(f"num_faces is {num_faces}; a scene has 1 or 4.")
+    return write_clip(path, (_scene_frame(size_wh, num_faces, index) for index in range(num_frames)))
+
+
+def _scene_frame(size_wh: tuple[int, int], num_faces: int, index: int) -> RGB:
+    width, height = size_wh
+    if num_faces == 1:
+        return _portrait_in(size_wh, index)
+    rows = []
+    for top, bottom in ((0, height // 2), (height // 2, height)):
+        cells = ((0, width // 2), (width // 2, width))
+        phases = (11 * (i + 2 * (top > 0)) for i in range(2))
+        rows.append(
+            np.concatenate(
+                [
+                    _portrait_in((right - left, bottom - top), index + phase)
+                    for (left, right), phase in zip(cells, phases, strict=True)
+                ],
+                axis=1,
+            )
+        )
+    return np.concatenate(rows)
+
+
+def _portrait_in(size_wh: tuple[int, int], index: int) -> RGB:
+    """The demo's picture filling another size: as high as that, in its middle."""
+    from skimage.data import astronaut
+
+    portrait: RGB = astronaut()  # type: ignore[no-untyped-call]
+    scale = size_wh[1] / SIZE_WH[1]
+    move = camera(index / FRAME_RATE) * scale
+    move[0, 2] += (size_wh[0] - scale * SIZE_WH[0]) / 2
+    return np.asarray(
+        cv2.warpAffine(portrait, move, size_wh, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.uint8
+    )
+
+
+def shortened(clip: Path, path: Path, num_frames: int) -> Path:
+    """Write the first frames of a clip as H.264, without sound and visually lossless; return its path.
+
+    Raises:
+        FfmpegError: nothing can be decoded.
+    """
+    from .ffmpeg import file_url, run_ffmpeg
+
+    if not path.exists():
+        options = ["-frames:v", str(num_frames), "-an", "-c:v", "libx264", "-crf", "14", "-preset", "veryfast"]
+        run_ffmpeg(["-y", "-i", file_url(clip), *options, "-pix_fmt", "yuv420p", file_url(path)])
+    return path

@@ -10,9 +10,10 @@ from alignment.scenes import CutOut, cut_out
 from alignment.trials import DetectionFigures, Trial, draw_trials, empty_trials
 from alignment.trials import measure as count_found
 
-from .bench import Bench, Cell, Table
+from .bench import Bench
 from .bench_data import HeldOut, iter_held_out
 from .bench_detection import SERIES, drawn_trials, faceless_views
+from .bench_sections import Cell, Table
 
 NAMES = ("builtin", "hog", "yunet", "blazeface")
 """Detectors that are measured where they are here without a download."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .bench import Bench, Cell, Table
+from .bench import Bench
+from .bench_sections import Cell, Table
 from .bench_tracking import KINDS, score_tracking
 
 _NUM_PER_KIND = 3

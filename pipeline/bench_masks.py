@@ -17,8 +17,9 @@ from faceseg.parser import FaceParser, load_face_parser
 from faceseg.parts import HEAD as HEAD_PARTS
 from faceseg.parts import FacePart
 
-from .bench import Bench, Cell, Table
+from .bench import Bench
 from .bench_data import GROUPS, UNKNOWN, HeldOut, Labels, iter_held_out
+from .bench_sections import Cell, Table
 
 _CROP_PX = 256
 _BATCH = 4

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .bench import Bench, Cell, Table
+from .bench import Bench
 from .bench_clips import FACE_XY, draw, face_oval, true_transform, write_clip
+from .bench_sections import Cell, Table
 from .decode import iter_frames
 from .probe import probe
 

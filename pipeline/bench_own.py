@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .bench import Bench, Cell, Table
+from .bench import Bench
+from .bench_sections import Cell, Table
 
 _HEADS = ("clip", "frames", "with a face", "fps")
 _STEADINESS = (

@@ -7,7 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .bench import Bench, Cell, Table
+from .bench import Bench
+from .bench_sections import Cell, Table
 from .decode import iter_frames
 from .errors import UnsuitableStyleError
 from .frames import Frame

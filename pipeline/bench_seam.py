@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from .bench import Bench, Cell, Table
+from .bench import Bench
 from .bench_clips import draw, face_oval
+from .bench_sections import Cell, Table
 from .blending import BLENDS
 from .canvas import PictureCanvas
 from .paste import paste_face

@@ -12,8 +12,9 @@ from alignment.points import eye_distance
 from alignment.tracking import Track
 
 from .analyse import AnalyseConfig, analyse
-from .bench import Bench, Cell, Table
+from .bench import Bench
 from .bench_clips import VARIANTS, make_clip, true_transform
+from .bench_sections import Cell, Table
 from .casting import plan_faces
 from .decode import iter_frames
 from .plan import Plan

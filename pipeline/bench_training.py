@@ -16,7 +16,7 @@ from .errors import PipelineError
 from .progress import Progress
 
 if TYPE_CHECKING:
-    from .bench import BenchResult
+    from .bench_sections import BenchResult
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -104,7 +104,7 @@ def run_training_bench(choices: TrainingChoices, measure: Measure | None, progre
     Raises:
         PipelineError: there is nothing that measures.
     """
-    from .bench import BenchResult, SectionResult, Table, machine
+    from .bench_sections import BenchResult, SectionResult, Table, machine
 
     if measure is None:
         raise PipelineError("training is measured from the command line only: python run.py bench --training.")
@@ -112,7 +112,7 @@ def run_training_bench(choices: TrainingChoices, measure: Measure | None, progre
     tables = tuple(Table(**fields) for fields in measure(choices, _told(progress)))
     progress.finish()
     secs = round(perf_counter() - started, 1)
-    section = SectionResult(NAME, "Training step", _ABOUT, tables, secs)
+    section = SectionResult(NAME, "Training step", _ABOUT, tables, secs, command="python run.py bench --training")
     return BenchResult(machine(), asdict(choices), (section,))
 
 

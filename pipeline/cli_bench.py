@@ -1,110 +1,162 @@
-"""The command `bench`: parse, run, print or write the tables. What is measured stands in bench.py and its sections."""
+"""The command `bench`: parse, run, print or write. What is measured stands in bench.py, bench_speed.py and beside."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from .bench_output import check_output, print_section, write_chart, write_result
 from .bench_training import TRAINING_CHOICES, Measure, TrainingChoices, run_training_bench, training_options
-from .errors import BatchError, PipelineError
+from .errors import BatchError, PipelineError, RegressionError
 from .progress import with_progress
-from .publish import check_absent, make_output_folder, write_text
 from .settings import ConvertSettings
 
 if TYPE_CHECKING:
-    from .bench import BenchResult, SectionResult
+    from .bench_sections import BenchResult, Section, SectionResult
+    from .bench_speed import MeasureJobs
+
+OnSection = Callable[["SectionResult"], None]
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_CLIP = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @click.command()
-@click.option("--quality", is_flag=True, help="Measure quality: seams, steadiness, detection, masks, ids, scopes.")
+@click.option("--quick", "effort", flag_value="quick", help="Speed in about a minute: 720p, one face, few rounds.")
+@click.option(
+    "--full",
+    "effort",
+    flag_value="full",
+    help="Speed in half an hour: all sizes, compiled engines, training, watching.",
+)
+@click.option("--quality", is_flag=True, help="Quality instead: seams, steadiness, detection, masks, ids, scopes.")
 @click.option(
     "--data",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="DIR",
-    help="Labelled faces (faces/, portraits/): adds figures on the held-out ones.",
+    help="Quality: labelled faces (faces/, portraits/): adds figures on the held-out ones.",
 )
 @click.option(
     "--clips",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=_CLIP,
     multiple=True,
     metavar="CLIP",
     help="A video of your own to measure; can be given again, or several at the end.",
 )
-@click.argument(
-    "more_clips", nargs=-1, type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="[CLIP]..."
-)
+@click.argument("more_clips", nargs=-1, type=_CLIP, metavar="[CLIP]...")
 @click.option("--only", metavar="NAME,...", help="Only these sections, separated by commas.")
-@click.option("--frames", type=click.IntRange(8, 1000), default=50, show_default=True, help="Length of made clips.")
+@click.option(
+    "--frames", type=click.IntRange(8, 1000), default=50, show_default=True, help="Quality: length of made clips."
+)
 @training_options
 @click.option("--style", default=ConvertSettings.style, show_default=True, help="Style that is measured.")
 @click.option("--device", default=ConvertSettings.device, show_default=True, help="Where the generator runs.")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Also write the figures, .json or .md."
+    "--compare",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    multiple=True,
+    metavar="OLD.json",
+    help="Speed: compare with an earlier result; with two, OLD.json and NEW.json, nothing is measured. Exit code 20 "
+    "where a ratio became worse beyond its spread.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace the file if it is there already.")
+@click.option("-o", "--output", type=_FILE, help="Also write the figures, .json or .md.")
+@click.option("--chart", type=_FILE, metavar="FILE.png", help="Speed: draw where the time of a frame goes.")
+@click.option("--overwrite", is_flag=True, help="Replace files that are there already.")
 @click.pass_context
 def bench(
     context: click.Context,
     /,
+    effort: str | None,
     quality: bool,
     training: bool,
+    compare: tuple[Path, ...],
     output: Path | None,
+    chart: Path | None,
     overwrite: bool,
     **choices: Any,
 ) -> int:
-    """Measure how good the results are, on material that is made on the fly; or how fast training is.
+    """Measure how fast this machine converts, against its own limits and the public code; or quality, or training.
 
-    A few minutes on two cores. The figures of docs/figures.md are made by this command.
+    A few minutes on two cores, on clips that are made on the fly. docs/speed.md and docs/figures.md are made by this
+    command. Nothing else should run meanwhile; everything is given as ratios within the run.
 
     \b
     Examples:
-      bench --quality                                  everything that needs no data
-      bench --quality --only steadiness -o steady.md   one section, as Markdown
-      bench --quality --data faces/ --clips talk.mp4   with labelled faces and a clip
+      bench                                            speed: stages, generator, conversions, start, memory, goals
+      bench --quick                                    the same in a minute
+      bench --full -o speed.json --chart speed.png     everything, kept and drawn
+      bench --only generator,whole --device cuda       some sections, on a GPU
+      bench --only whole --clips talk.mp4              conversions of a clip of your own
+      bench --compare speed.json                       measure again, and tell what became worse
+      bench --compare old.json --compare new.json      compare two results, measure nothing
+      bench --quality --only steadiness -o steady.md   one section of the quality figures, as Markdown
+      bench --quality --data faces/ --clips talk.mp4   quality with labelled faces and a clip
       bench --training -o training.md                  training steps, as ratios
     """  # noqa: D301
-    if quality == training:
-        raise click.UsageError("say what to measure: bench --quality or bench --training.")
-    if output is not None:
-        _check_output(output, overwrite)
+    _check_ways(effort, compare, chart, quality=quality, training=training)
+    check_output(output, (".json", ".md"), "--output", overwrite=overwrite)
+    check_output(chart, (".png",), "--chart", overwrite=overwrite)
     entry = context.find_root().obj
     is_json = bool(getattr(entry, "json", False))
-    on_section: Callable[[SectionResult], None] = (lambda section: None) if is_json else _print
+    on_section: OnSection = (lambda section: None) if is_json else print_section
     of_training = {name: choices.pop(name) for name in TRAINING_CHOICES}
     if training:
         wanted = TrainingChoices(device=choices["device"], **of_training)
         result = _measure_training(wanted, getattr(entry, "measure_training", None), on_section)
-    else:
+    elif quality:
         result = _measure_quality(on_section, **choices)
+    else:
+        result, regressions = _measure_speed(on_section, entry, effort or "default", compare, **choices)
     if output is not None:
-        _write(output, result, overwrite)
+        write_result(output, result, overwrite=overwrite)
+    if chart is not None:
+        write_chart(chart, result)
     if is_json:
         click.echo(json.dumps(result.to_json(), default=str))
-    failures = [f'"{section.name}": {section.error}' for section in result.sections if section.error]
-    if failures:
-        raise BatchError("", [PipelineError(failure) for failure in failures])
+    _raise_failures(result)
+    if not training and not quality and regressions:
+        raise RegressionError(f"{len(regressions)} figures became worse: {', '.join(regressions)}.")
     return 0
 
 
-def _measure_quality(
-    on_section: Callable[[SectionResult], None],
-    *,
-    clips: tuple[Path, ...],
-    more_clips: tuple[Path, ...],
-    only: str | None,
-    **choices: Any,
-) -> BenchResult:
-    from .bench import BenchSettings, check_names, run_bench
+def _check_ways(
+    effort: str | None, compare: Sequence[Path], chart: Path | None, *, quality: bool, training: bool
+) -> None:
+    """Refuse options that do not go together."""
+    if quality and training:
+        raise click.UsageError("choose --quality or --training, not both.")
+    if (quality or training) and (effort or compare or chart):
+        raise click.UsageError("--quick, --full, --compare and --chart are for the benchmark of speed.")
+    if len(compare) > 2:
+        raise click.UsageError("--compare takes an old result, or an old and a new one.")
+
+
+def _raise_failures(result: BenchResult) -> None:
+    failures = [f'"{section.name}": {section.error}' for section in result.sections if section.error]
+    if failures:
+        raise BatchError("", [PipelineError(failure) for failure in failures])
+
+
+def _names(only: str | None, sections: Sequence[Section]) -> tuple[str, ...]:
+    from .bench_sections import check_names
 
     try:
-        names = check_names([name.strip() for name in only.split(",") if name.strip()] if only else [])
+        return check_names([name.strip() for name in only.split(",") if name.strip()] if only else [], sections)
     except PipelineError as error:
         raise click.BadParameter(str(error), param_hint="--only") from error
-    settings = BenchSettings(clips=(*clips, *more_clips), only=names, **choices)
+
+
+def _measure_quality(
+    on_section: OnSection, *, clips: tuple[Path, ...], more_clips: tuple[Path, ...], only: str | None, **choices: Any
+) -> BenchResult:
+    from .bench import SECTIONS, BenchSettings, run_bench
+
+    settings = BenchSettings(clips=(*clips, *more_clips), only=_names(only, SECTIONS), **choices)
     try:
         settings.sections()
     except PipelineError as error:
@@ -112,45 +164,60 @@ def _measure_quality(
     return with_progress(lambda progress: run_bench(settings, progress, on_section=on_section))
 
 
-def _measure_training(
-    choices: TrainingChoices, measure: Measure | None, on_section: Callable[[SectionResult], None]
-) -> BenchResult:
+def _measure_speed(
+    on_section: OnSection,
+    entry: object,
+    effort: str,
+    compare: Sequence[Path],
+    *,
+    clips: tuple[Path, ...],
+    more_clips: tuple[Path, ...],
+    only: str | None,
+    data: Path | None,
+    frames: int,
+    style: str,
+    device: str,
+) -> tuple[BenchResult, list[str]]:
+    """The result, with a comparison as its last section where one is wanted, and the names of what became worse."""
+    from .bench_speed import SECTIONS, SpeedSettings, run_speed
+    from .bench_speed_compare import read_result
+    from .bench_speed_effort import EFFORTS
+
+    if data is not None:
+        raise click.UsageError("--data is for --quality.")
+    earlier = [read_result(path) for path in compare]
+    if len(earlier) == 2:
+        result = replace(earlier[1], sections=tuple(s for s in earlier[1].sections if s.name != "compare"))
+    else:
+        measure_jobs: MeasureJobs | None = getattr(entry, "measure_jobs", None)
+        settings = SpeedSettings(
+            EFFORTS[effort],
+            _names(only, SECTIONS),
+            (*clips, *more_clips),
+            style,
+            device,
+            getattr(entry, "measure_training", None),
+            measure_jobs,
+        )
+        try:
+            settings.sections()
+        except PipelineError as error:
+            raise click.UsageError(str(error)) from error
+        result = with_progress(lambda progress: run_speed(settings, progress, on_section=on_section))
+    return _compared(result, earlier[0], compare[0].name, on_section) if earlier else (result, [])
+
+
+def _compared(result: BenchResult, old: BenchResult, name: str, on_section: OnSection) -> tuple[BenchResult, list[str]]:
+    from .bench_speed_compare import compare, to_section
+
+    comparison = compare(old, result)
+    section = to_section(comparison, name)
+    on_section(section)
+    regressions = [change.new.name for change in comparison.regressions]
+    return replace(result, sections=(*result.sections, section)), regressions
+
+
+def _measure_training(choices: TrainingChoices, measure: Measure | None, on_section: OnSection) -> BenchResult:
     result = with_progress(lambda progress: run_training_bench(choices, measure, progress))
     on_section(result.sections[0])
     return result
-
-
-def _check_output(output: Path, overwrite: bool) -> None:
-    if output.suffix.lower() not in (".json", ".md"):
-        raise click.BadParameter(f'"{output.name}" ends neither in .json nor in .md.', param_hint="--output")
-    check_absent(output, overwrite=overwrite)
-
-
-def _write(output: Path, result: BenchResult, overwrite: bool) -> None:
-    from .bench import to_markdown
-
-    is_json = output.suffix.lower() == ".json"
-    text = json.dumps(result.to_json(), indent=2, default=str) + "\n" if is_json else to_markdown(result)
-    make_output_folder(output.absolute().parent)
-    write_text(output, text, overwrite=overwrite)
-
-
-def _print(section: SectionResult) -> None:
-    """One section as tables for a person."""
-    from rich.console import Console
-    from rich.table import Table as RichTable
-
-    console = Console(markup=False, highlight=False)
-    console.print(f"\n{section.title} ({section.secs:.0f} s)", style="bold")
-    console.print(section.about)
-    if section.error:
-        click.echo(f"FAILED {section.name}: {section.error}", err=True)
-    for table in section.tables:
-        shown = RichTable(title=table.title, title_justify="left", box=None, pad_edge=False)
-        for number, column in enumerate(table.columns):
-            shown.add_column(column, justify="left" if number == 0 else "right")
-        for row in table.text():
-            shown.add_row(*row)
-        console.print(shown)
-        if table.note:
-            console.print(table.note, style="dim")

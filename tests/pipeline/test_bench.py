@@ -15,13 +15,14 @@ from alignment.points import MESH_INDICES
 from alignment.tracking import Track
 from faceseg.parts import FacePart
 from pipeline import bench as bench_module
-from pipeline.bench import Bench, BenchSettings, Section, Table, run_bench, to_markdown
+from pipeline.bench import Bench, BenchSettings, run_bench
 from pipeline.bench_clips import VARIANTS, draw, face_oval, make_clip, true_transform
 from pipeline.bench_data import held_out_names, iter_held_out
 from pipeline.bench_masks import Overlap
 from pipeline.bench_occluders import OCCLUDERS, covered, occluder_shares
 from pipeline.bench_scope import _compare
 from pipeline.bench_seam import scene_picture
+from pipeline.bench_sections import Section, Table, to_markdown
 from pipeline.bench_steadiness import residual_percent
 from pipeline.cli_bench import bench
 from pipeline.demo import draw_frame

@@ -1,0 +1,219 @@
+"""One crop at a time through the public generator and through every engine: speed, error, share of the limit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from model import Engine, ModelError, Style, load_engine, load_style, to_tensor
+from model.engine import compare
+from model.reference import PlainGenerator, load_ours
+
+from .bench_clips import FACE_XY, draw, true_transform
+from .bench_sections import Cell, Table
+from .bench_speed import SpeedBench
+from .bench_speed_limits import peak_flops
+from .bench_speed_race import Spread, Timing, race, ratio
+
+logger = logging.getLogger(__name__)
+
+_NUM_CROPS = 4
+_REACH = 1.35  # half a crop's side in half heights of a face
+_PUBLIC = "public code, fp32"
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """An engine that is measured."""
+
+    label: str
+    engine: Engine
+
+
+def measure(bench: SpeedBench) -> list[Table]:
+    """The tables of the section `generator`: one per width, and on a GPU one of batches."""
+    tables = []
+    for channels, name in bench.styles.items():
+        tables += _tables(bench, channels, load_style(name))
+    return tables
+
+
+def face_crops(size_px: int) -> Tensor:
+    """Crops of the demo's face as a conversion cuts them: N3SS float32 in [-1, 1]."""
+    crops = []
+    for index in range(0, 12 * _NUM_CROPS, 12):
+        move = true_transform("plain", index)
+        middle, zoom = move[:, :2] @ np.array(FACE_XY) + move[:, 2], float(np.hypot(*move[:, 0]))
+        scale = size_px / (2 * _REACH * 56 * zoom)
+        place = np.array([[scale, 0, size_px / 2 - scale * middle[0]], [0, scale, size_px / 2 - scale * middle[1]]])
+        crops.append(cv2.warpAffine(draw("plain", index), place, (size_px, size_px), flags=cv2.INTER_AREA))
+    return to_tensor(np.stack(crops).astype(np.uint8))
+
+
+def public_generator(style: Style) -> PlainGenerator:
+    """The public generator with a style's weights; scales and biases that it does not have are left out."""
+    network = PlainGenerator(style.config.base_channels, style.config.num_blocks, is_enhanced=False)
+    load_ours(network, style.generator.state_dict())
+    return network.eval().requires_grad_(False)
+
+
+def _tables(bench: SpeedBench, channels: int, style: Style) -> list[Table]:
+    device, crops = torch.device(bench.device), face_crops(style.card.crop_size_px)
+    asked = _asked(bench)
+    bench.progress.start(f"generators of {channels} channels", "measuring", None)
+    candidates, refused = _load(style, asked, bench)
+    public = public_generator(style).to(device)
+    runs: dict[str, Callable[[], object]] = {_PUBLIC: lambda: _eager(public, crops[:1], device)}
+    for candidate in candidates:
+        runs[candidate.label] = _one(candidate.engine, crops[:1])
+    timings = race(runs, bench.effort.crop_rounds, warm_ups=2, on_run=lambda: bench.progress.advance(1))
+    flops, wanted = _flops(public, crops[:1], device), _reference(style, crops)
+    rows: list[tuple[Cell, ...]] = [_public_row(bench, channels, timings[_PUBLIC], flops)]
+    for candidate in candidates:
+        timing = timings[candidate.label]
+        rows.append(_row(bench, channels, candidate, timing, timings[_PUBLIC], flops, candidate.engine(crops), wanted))
+    _note_int8(bench, channels, timings)
+    rows += [(label, *[None] * 6, reason) for label, reason in refused]
+    heads = ("engine", "ms", "x public", "max error", "mean error", "PSNR dB", "% of limit", "remark")
+    note = (
+        f"{channels} channels, {style.card.crop_size_px} px, one crop, {flops / 1e9:.1f} GFLOP as the public code "
+        f"computes it; {bench.effort.crop_rounds} rounds, one run each per round, x: median of the rounds' ratios and "
+        f"their range. Errors against fp32 on the CPU over {len(crops)} crops of a face, in levels of 255. Limit: the "
+        "better of a large product and the generator's convolution in the same arithmetic (fp32 for fp32). "
+        "`auto` is what a conversion takes."
+    )
+    tables = [Table(f"Generator of {channels} channels", heads, tuple(rows), note)]
+    if device.type == "cuda":
+        tables += _batches(bench, channels, style, flops)
+    return tables
+
+
+def _asked(bench: SpeedBench) -> list[tuple[str, str]]:
+    """(engine, precision) of the rows."""
+    if bench.device.startswith("cuda"):
+        return [("auto", "auto"), ("torch", "fp32"), ("torch", "bf16"), ("torch", "fp16"), ("compiled", "bf16")]
+    compiled = [("compiled", "fp32")] if bench.effort.has_compiled else []
+    return [("auto", "auto"), ("torch", "fp32"), *compiled, *(("openvino", p) for p in ("fp32", "bf16", "int8"))]
+
+
+def _load(
+    style: Style, asked: Sequence[tuple[str, str]], bench: SpeedBench
+) -> tuple[list[_Candidate], list[tuple[str, str]]]:
+    """Load engines; those that are not what was asked for come back with the reason."""
+    loaded: list[_Candidate] = []
+    refused: list[tuple[str, str]] = []
+    for name, precision in asked:
+        label = name if name == "auto" else f"{name} {precision}"
+        try:
+            engine = load_engine(
+                style, device=bench.device, engine=name, precision=precision, threads=torch.get_num_threads()
+            )
+        except (ModelError, RuntimeError, ImportError, ValueError) as error:
+            refused.append((label, _first_sentence(error)))
+            continue
+        if name != "auto" and (engine.name, engine.precision) != (name, precision):
+            refused.append((label, f"falls back to {engine.name} {engine.precision}"))
+            continue
+        loaded.append(_Candidate(label, engine))
+        bench.progress.advance(1)
+    return loaded, refused
+
+
+def _first_sentence(error: Exception) -> str:
+    text = (str(error) or type(error).__name__).splitlines()[0]
+    return text if len(text) < 90 else text[:87] + "..."
+
+
+@torch.no_grad()
+def _eager(network: PlainGenerator, crop: Tensor, device: torch.device) -> Tensor:
+    image: Tensor = network(crop.to(device))[0]
+    return image.cpu()  # waits for a GPU
+
+
+def _one(engine: Engine, crop: Tensor) -> Callable[[], object]:
+    return lambda: engine(crop)
+
+
+@torch.no_grad()
+def _flops(network: PlainGenerator, crop: Tensor, device: torch.device) -> float:
+    with FlopCounterMode(display=False) as counter:
+        network(crop.to(device))
+    return float(counter.get_total_flops())
+
+
+@torch.no_grad()
+def _reference(style: Style, crops: Tensor) -> Tensor:
+    network = style.generator.eval().float().cpu()
+    return torch.cat([network(crop[None]).image for crop in crops])
+
+
+def _public_row(bench: SpeedBench, channels: int, timing: Timing, flops: float) -> tuple[Cell, ...]:
+    bench.note(f"generator/{channels}/public/ms", timing.wall * 1000, "ms", more_is_better=False)
+    share = bench.note(f"generator/{channels}/public/share", _share(bench, "fp32", flops, timing), "%", is_ratio=True)
+    return (_PUBLIC, timing.wall.value * 1000, "1", None, None, None, share.value, "eager, no gradients")
+
+
+def _row(
+    bench: SpeedBench,
+    channels: int,
+    candidate: _Candidate,
+    timing: Timing,
+    public: Timing,
+    flops: float,
+    image: Tensor,
+    wanted: Tensor,
+) -> tuple[Cell, ...]:
+    key, engine = f"generator/{channels}/{candidate.label}", candidate.engine
+    worst, psnr_db = compare(image, wanted)
+    mean = float((image - wanted).abs().mean()) * 127.5
+    share = _share(bench, engine.precision, flops, timing)
+    bench.note(f"{key}/ms", timing.wall * 1000, "ms", more_is_better=False)
+    times = bench.note(f"{key}/x public", ratio(public.wall_secs, timing.wall_secs), "x", is_ratio=True)
+    bench.note(f"{key}/max error", worst, "levels", is_ratio=True, more_is_better=False)
+    bench.note(f"{key}/mean error", mean, "levels", is_ratio=True, more_is_better=False)
+    bench.note(f"{key}/PSNR", psnr_db, "dB", is_ratio=True)
+    bench.note(f"{key}/share", share, "%", is_ratio=True)
+    remark = f"{engine.name} {engine.precision}" if candidate.label == "auto" else ""
+    errors = f"{worst:.3g}", f"{mean:.2g}", f"{psnr_db:.1f}"
+    return (candidate.label, timing.wall.value * 1000, times.text(), *errors, share.value, remark)
+
+
+def _share(bench: SpeedBench, precision: str, flops: float, timing: Timing) -> Spread:
+    """Public FLOPs per second over what the machine reaches in that arithmetic, in percent."""
+    peak = peak_flops(bench, precision)
+    return Spread.of([100 * flops / secs / peak if peak else 0.0 for secs in timing.wall_secs])
+
+
+def _note_int8(bench: SpeedBench, channels: int, timings: dict[str, Timing]) -> None:
+    """How much faster int8 is than bf16, and than fp32 where that is what the machine is good at."""
+    for other in ("bf16", "fp32"):
+        own, rival = timings.get("openvino int8"), timings.get(f"openvino {other}")
+        if own and rival:
+            times = ratio(rival.wall_secs, own.wall_secs)
+            bench.note(f"generator/{channels}/openvino int8/x {other}", times, "x", is_ratio=True)
+
+
+def _batches(bench: SpeedBench, channels: int, style: Style, flops: float) -> list[Table]:
+    """Crops per second of the chosen engine on a GPU, by batch."""
+    engine = load_engine(style, device=bench.device)
+    crops = face_crops(style.card.crop_size_px)
+    rows: list[tuple[Cell, ...]] = []
+    for size in (1, 8, _BATCH):
+        batch = crops.repeat(-(-size // len(crops)), 1, 1, 1)[:size]
+        secs = race({"batch": _one(engine, batch)}, bench.effort.crop_rounds, warm_ups=3)["batch"].wall_secs
+        speed = bench.note(f"generator/{channels}/batch {size}/crops", Spread.of([size / s for s in secs]), "crops/s")
+        share = speed * (100 * flops / peak_flops(bench, engine.precision))
+        bench.note(f"generator/{channels}/batch {size}/share", share, "%", is_ratio=True)
+        rows.append((size, speed.value, share.value, 1000 / speed.value))
+    note = (
+        f"{engine.name} {engine.precision}, crops from and to memory of the CPU; share of the large product's FLOP/s."
+    )
+    return [Table(f"Batches, {channels} channels", ("batch", "crops/s", "% of limit", "ms/crop"), tuple(rows), note)]
