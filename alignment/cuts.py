@@ -6,7 +6,10 @@ Slow transitions (fades, dissolves) are no cuts: nothing jumps in them.
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from functools import lru_cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -21,6 +24,8 @@ _MEMORY_FRAMES = 4
 """How many pictures back a picture may resemble: what a flash of so many frames hides is no new scene."""
 _MIN_RESPONSE = 0.25
 """Peak of the phase correlation (0 to 1) above which two pictures are taken as shifted against each other."""
+_MIN_DEVIATION = 4.0
+"""Black, white and other even pictures have less: they resemble nothing and everything."""
 _ACTIVITY_FRAMES = 8
 """Over how many frames the usual change is taken."""
 
@@ -39,7 +44,7 @@ class CutDetector:
         self._min_change = min_change
         self._min_mean_difference = min_mean_difference
         self._min_ratio = min_ratio
-        self._before: deque[_Picture] = deque(maxlen=_MEMORY_FRAMES)
+        self._before: deque[_Seen] = deque(maxlen=_MEMORY_FRAMES)
         self._activity: deque[float] = deque(maxlen=_ACTIVITY_FRAMES)
 
     def update(self, thumbnail: Thumbnail) -> bool:
@@ -51,10 +56,10 @@ class CutDetector:
         Returns:
             True where this picture starts a new scene; False for the first of all. Another size is a new scene.
         """
-        picture = _prepare(thumbnail)
-        if not _has_structure(picture):
+        picture = _Seen.of(_prepare(thumbnail))
+        if picture.deviation <= _MIN_DEVIATION:
             return False
-        if not self._before or self._before[-1].shape != picture.shape:
+        if not self._before or self._before[-1].pixels.shape != picture.pixels.shape:
             return self._start_anew(picture)
         change = min(_change(before, picture) for before in self._before)
         if self._is_cut(change, picture):
@@ -63,18 +68,35 @@ class CutDetector:
         self._before.append(picture)
         return False
 
-    def _start_anew(self, picture: _Picture) -> bool:
+    def _start_anew(self, picture: _Seen) -> bool:
         is_first = not self._before
         self._before.clear()
         self._activity.clear()
         self._before.append(picture)
         return not is_first
 
-    def _is_cut(self, change: float, picture: _Picture) -> bool:
+    def _is_cut(self, change: float, picture: _Seen) -> bool:
+        if change < self._min_change:
+            return False
         usual = float(np.median(self._activity)) if self._activity else 0.0
-        difference = min(float(np.abs(before - picture).mean()) for before in self._before)
-        is_large = change >= self._min_change and difference >= self._min_mean_difference
-        return is_large and change >= self._min_ratio * usual
+        difference = min(float(np.abs(before.pixels - picture.pixels).mean()) for before in self._before)
+        return difference >= self._min_mean_difference and change >= self._min_ratio * usual
+
+
+class _Seen(NamedTuple):
+    """A picture and what every comparison with it needs."""
+
+    pixels: _Picture
+    deviations: _Picture
+    """From the mean."""
+    deviation: float
+    """Their root mean square."""
+
+    @classmethod
+    def of(cls, pixels: _Picture) -> _Seen:
+        """Take the figures of a picture."""
+        deviations = pixels - pixels.mean()
+        return cls(pixels, deviations, math.sqrt(float(np.vdot(deviations, deviations)) / pixels.size))
 
 
 def _prepare(thumbnail: Thumbnail) -> _Picture:
@@ -85,22 +107,22 @@ def _prepare(thumbnail: Thumbnail) -> _Picture:
     return np.asarray(cv2.GaussianBlur(small, (0, 0), 0.8), np.float32)
 
 
-def _has_structure(picture: _Picture) -> bool:
-    """False for black, white and other even pictures: they resemble nothing and everything."""
-    return float(picture.std()) > 4.0
-
-
-def _change(before: _Picture, picture: _Picture) -> float:
+def _change(before: _Seen, picture: _Seen) -> float:
     """1 - correlation of two pictures, the second moved back by the shift that aligns them best."""
     still = _decorrelation(before, picture)
     if still < 0.1:
         return still
-    window = cv2.createHanningWindow((picture.shape[1], picture.shape[0]), cv2.CV_32F)
+    window = _window(picture.pixels.shape)
     # On products, not on the pictures: given the window as an argument, OpenCV 5 writes into its inputs.
-    (shift_x, shift_y), response = cv2.phaseCorrelate(before * window, picture * window)
+    (shift_x, shift_y), response = cv2.phaseCorrelate(before.pixels * window, picture.pixels * window)
     if response < _MIN_RESPONSE:
         return still
-    return min(still, _change_after_shift(before, picture, round(shift_x), round(shift_y)))
+    return min(still, _change_after_shift(before.pixels, picture.pixels, round(shift_x), round(shift_y)))
+
+
+@lru_cache(maxsize=8)
+def _window(shape_hw: tuple[int, ...]) -> _Picture:
+    return np.asarray(cv2.createHanningWindow(shape_hw[::-1], cv2.CV_32F), np.float32)
 
 
 def _change_after_shift(before: _Picture, picture: _Picture, dx: int, dy: int) -> float:
@@ -111,9 +133,9 @@ def _change_after_shift(before: _Picture, picture: _Picture, dx: int, dy: int) -
     if share < 0.3:
         return 1.0
     both = before[y0 - dy : y1 - dy, x0 - dx : x1 - dx], picture[y0:y1, x0:x1]
-    return float(1.0 - share * (1.0 - _decorrelation(*both)))
+    return float(1.0 - share * (1.0 - _decorrelation(*map(_Seen.of, both))))
 
 
-def _decorrelation(a: _Picture, b: _Picture) -> float:
-    a, b = a - a.mean(), b - b.mean()
-    return 1.0 - float((a * b).mean()) / max(float(a.std() * b.std()), 1.0)
+def _decorrelation(a: _Seen, b: _Seen) -> float:
+    covariance = float(np.vdot(a.deviations, b.deviations)) / a.pixels.size
+    return 1.0 - covariance / max(a.deviation * b.deviation, 1.0)

@@ -15,9 +15,9 @@ import numpy.typing as npt
 from .downloads import PublicWeights, fetch_weights
 from .errors import LandmarkerUnavailableError
 from .face_alignment_backend import weights_errors
-from .landmarks import LandmarkResult
+from .landmarks import Landmarker, LandmarkResult, Picture
 from .points import Points
-from .warp import compose, invert, transform_points, warp_crop
+from .warp import compose
 
 WEIGHTS = PublicWeights(
     file_name="2DFAN4-11f355bf06.pth.tar",
@@ -40,7 +40,7 @@ _FULL_PEAK = 0.9
 """Mean height of the heat maps' peaks on a face that is seen well."""
 
 
-class FanPredictor:
+class FanPredictor(Landmarker):
     """68 landmarks (iBUG 300-W order) and a presence score from heat maps."""
 
     num_landmarks = 68
@@ -61,28 +61,23 @@ class FanPredictor:
         self._network = _load_network(fetch_weights(WEIGHTS, weights, allow_download=allow_download), device)
         self._device = device
 
-    def predict(self, frame: npt.NDArray[np.uint8], rois: Sequence[Points]) -> list[LandmarkResult]:
-        """Find the landmarks of the face in each region.
+    def view_of(self, roi: Points) -> Points:
+        """See `Landmarker.view_of`."""
+        return compose(_roi_to_crop(), roi)
 
-        Args:
-            frame: HxWx3 uint8 RGB.
-            rois: 2x3 `source_to_roi` transforms to regions of `roi_size_px`, see `roi_from_box`.
+    def look(self, views: Sequence[Picture]) -> list[LandmarkResult]:
+        """See `Landmarker.look`."""
+        return [self._look_at(view) for view in views]
 
-        Returns:
-            One result per region: 68x2 landmarks in source-frame pixels, presence in [0, 1].
-        """
-        return [self._predict_one(frame, compose(_roi_to_crop(), roi)) for roi in rois]
-
-    def _predict_one(self, frame: npt.NDArray[np.uint8], source_to_crop: Points) -> LandmarkResult:
+    def _look_at(self, crop: Picture) -> LandmarkResult:
         import torch
 
-        crop = warp_crop(frame, source_to_crop, _SIZE_PX)
         tensor = torch.from_numpy(crop).to(self._device).permute(2, 0, 1)[None].float() / 255.0
         with torch.inference_mode():
             heatmaps = self._network(tensor)[-1][0].float().cpu().numpy()  # 68x64x64
         points, peaks = _read_heatmaps(heatmaps)
         presence = float(np.clip(peaks.mean() / _FULL_PEAK, 0.0, 1.0))
-        return LandmarkResult(transform_points(invert(source_to_crop), points), presence)
+        return LandmarkResult(points, presence)
 
 
 def _load_network(path: Path, device: str) -> Any:

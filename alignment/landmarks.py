@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from .compiling import CompiledNetwork, NetworkCompiler
 from .errors import LandmarkerUnavailableError, WeightsError
 from .points import NUM_LANDMARKS, Points, five_points
 from .warp import invert, transform_points, warp_crop
+from .weight_files import key_of, read_weights
 
 if TYPE_CHECKING:
     from .landmark_net import LandmarkNet
@@ -34,6 +36,8 @@ PRESENCE_THRESHOLD = 0.5
 """Presence from which a region counts as showing a face. On 2,000 regions of each kind from held-out pictures, half of
 them occluded and degraded, it misses 1.6 % of the faces and takes 1.05 % of the rest for one (weights/landmarks.md)."""
 
+Picture = npt.NDArray[np.uint8]
+"""HxWx3 RGB."""
 _Floats = npt.NDArray[np.float64]
 
 _MARGIN = 1.5
@@ -53,7 +57,7 @@ class LandmarkResult:
     """What a predictor saw in one region."""
 
     landmarks: Points
-    """Kx2 float32 (x, y) in source-frame pixels; meaningless where no face is present."""
+    """Kx2 float32 (x, y) in pixels of the frame (of `look`: of the view); meaningless where no face is present."""
     presence: float
     """How sure the predictor is that the region shows a face about where it should be, 0 to 1."""
 
@@ -71,7 +75,22 @@ class Landmarker(Protocol):
         """Side of the regions it looks at: the `size_px` of the `roi_from_...` functions."""
         ...
 
-    def predict(self, frame: npt.NDArray[np.uint8], rois: Sequence[Points]) -> list[LandmarkResult]:
+    def view_of(self, roi: Points) -> Points:
+        """Tell what must be cut out for a region: the 2x3 similarity from frame to the view that `look` takes."""
+        return roi
+
+    def look(self, views: Sequence[Picture]) -> list[LandmarkResult]:
+        """Look at what was cut out for some regions.
+
+        Args:
+            views: each SxSx3 uint8 RGB, S being `roi_size_px`, cut as `view_of` says.
+
+        Returns:
+            One result per region, in order, its landmarks in pixels of the view.
+        """
+        ...
+
+    def predict(self, frame: Picture, rois: Sequence[Points]) -> list[LandmarkResult]:
         """Look at regions of one frame.
 
         Args:
@@ -79,57 +98,90 @@ class Landmarker(Protocol):
             rois: for each region its 2x3 `source_to_roi` similarity from the frame's pixels.
 
         Returns:
-            One result per region, in order.
-        """
-        ...
-
-
-class LandmarkPredictor:
-    """The built-in predictor: 152 mesh landmarks and a presence score from one small network, in float32.
-
-    It gives the same answer for the same region every time, whatever else is in the batch (up to float rounding).
-    """
-
-    def __init__(self, network: LandmarkNet, device: str = "cpu") -> None:
-        """Predict with `network` (in eval mode; its norms get folded) on a torch device."""
-        import torch
-
-        from .landmark_net import ROI_SIZE_PX
-
-        self.num_landmarks = network.num_landmarks
-        self.roi_size_px = ROI_SIZE_PX
-        self._device = torch.device(device)
-        self._network = network.fold_norms().to(self._device).to(memory_format=torch.channels_last)
-
-    def predict(self, frame: npt.NDArray[np.uint8], rois: Sequence[Points]) -> list[LandmarkResult]:
-        """Look at regions of one frame: see `Landmarker.predict`.
+            One result per region, in order, its landmarks in pixels of the frame.
 
         Raises:
             ValueError: the frame is no HxWx3 uint8 picture.
         """
         _check_frame(frame)
-        if not rois:
-            return []
-        crops = np.stack([warp_crop(frame, roi, self.roi_size_px) for roi in rois])
-        fractions, presences = self._run(crops)
-        pixels = fractions * self.roi_size_px - 0.5
+        views = [self.view_of(roi) for roi in rois]
+        seen = self.look([warp_crop(frame, view, self.roi_size_px) for view in views])
         return [
-            LandmarkResult(transform_points(invert(roi), points), float(presence))
-            for roi, points, presence in zip(rois, pixels, presences, strict=True)
+            LandmarkResult(transform_points(invert(view), result.landmarks), result.presence)
+            for view, result in zip(views, seen, strict=True)
         ]
 
-    def _run(self, crops: npt.NDArray[np.uint8]) -> tuple[Points, Points]:
+
+class LandmarkPredictor(Landmarker):
+    """The built-in predictor: 152 mesh landmarks and a presence score from one small network, in float32.
+
+    It gives the same answer for the same region every time, whatever else is in the batch (up to float rounding).
+    """
+
+    def __init__(
+        self,
+        network: LandmarkNet,
+        device: str = "cpu",
+        *,
+        compile_network: NetworkCompiler | None = None,
+        key: str = "",
+    ) -> None:
+        """Predict with `network`, whose norms get folded.
+
+        Args:
+            network: in eval mode.
+            device: torch device.
+            compile_network: makes it faster on a CPU.
+            key: name of its weights for that.
+        """
+        import torch
+
+        from .landmark_net import ROI_SIZE_PX
+
+        self._size_px = ROI_SIZE_PX
+        self._device = torch.device(device)
+        self._network = network.fold_norms().to(self._device).to(memory_format=torch.channels_last)
+        compiled = None
+        if compile_network is not None:
+            example = torch.zeros(1, 3, ROI_SIZE_PX, ROI_SIZE_PX)
+            compiled = compile_network(self._network, example, key=key, dynamic_batch=True)
+        self._forward: CompiledNetwork = compiled or self._network
+
+    @property
+    def num_landmarks(self) -> int:
+        """K."""
+        return self._network.num_landmarks
+
+    @property
+    def roi_size_px(self) -> int:
+        """Side of the regions it looks at."""
+        return self._size_px
+
+    def look(self, views: Sequence[Picture]) -> list[LandmarkResult]:
+        """See `Landmarker.look`."""
+        if not views:
+            return []
+        fractions, presences = self._run(np.stack(views))
+        pixels = fractions * self._size_px - 0.5
+        return [LandmarkResult(points, float(presence)) for points, presence in zip(pixels, presences, strict=True)]
+
+    def _run(self, crops: Picture) -> tuple[Points, Points]:
         """NxSxSx3 uint8 RGB to NxKx2 fractions of the side and N presences, float32."""
         import torch
 
         with torch.inference_mode():
             regions = torch.from_numpy(crops).to(self._device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
-            output = self._network(regions)
-            presences = output.presence_logits.sigmoid()
-            return output.landmarks.cpu().numpy(), presences.cpu().numpy()
+            landmarks, presence_logits = self._forward(regions)
+            return landmarks.cpu().numpy(), presence_logits.sigmoid().cpu().numpy()
 
 
-def build_landmark_predictor(name: str = "auto", *, weights: Path | None = None, device: str = "cpu") -> Landmarker:
+def build_landmark_predictor(
+    name: str = "auto",
+    *,
+    weights: Path | None = None,
+    device: str = "cpu",
+    compile_network: NetworkCompiler | None = None,
+) -> Landmarker:
     """Build a landmark predictor by name.
 
     Args:
@@ -137,13 +189,14 @@ def build_landmark_predictor(name: str = "auto", *, weights: Path | None = None,
             face-alignment package; `auto` is `mesh`: always there, faster, and the only one with a forehead and irises.
         weights: the predictor's weights file; None is the built-in one, or for `fan` the user's cache or a download.
         device: torch device ("cpu", "cuda", "cuda:1", "mps").
+        compile_network: makes `mesh` faster on a CPU.
 
     Raises:
         LandmarkerUnavailableError: there is no predictor of that name, or its library or weights are not there.
         WeightsError: the weights are not the ones the predictor knows.
     """
     if name in ("auto", "mesh"):
-        return load_landmark_predictor(weights, device)
+        return load_landmark_predictor(weights, device, compile_network=compile_network)
     if name == "fan":
         from .fan import FanPredictor
 
@@ -152,41 +205,32 @@ def build_landmark_predictor(name: str = "auto", *, weights: Path | None = None,
     raise LandmarkerUnavailableError(f"there is no landmark predictor '{name}'; choose one of {choices}.")
 
 
-def load_landmark_predictor(weights: Path | None = None, device: str = "cpu") -> LandmarkPredictor:
+def load_landmark_predictor(
+    weights: Path | None = None, device: str = "cpu", *, compile_network: NetworkCompiler | None = None
+) -> LandmarkPredictor:
     """Load the built-in predictor.
 
     Args:
         weights: .safetensors file of a `LandmarkNet` with folded norms; None is BUILT_IN_WEIGHTS.
         device: torch device.
+        compile_network: makes it faster on a CPU.
 
     Raises:
         WeightsError: the file is missing, unreadable, or of another network.
     """
     from .landmark_net import LandmarkNet
 
+    path = weights or BUILT_IN_WEIGHTS
     network = LandmarkNet().fold_norms()
-    tensors = _read_weights(weights or BUILT_IN_WEIGHTS)
+    tensors = read_weights(path, "landmark")
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise WeightsError(
-            f"'{weights or BUILT_IN_WEIGHTS}' holds another network than the built-in landmark "
-            f"network; give a file written by its recipe. {error}"
+            f"'{path}' holds another network than the built-in landmark network; give a file written by its recipe. "
+            f"{error}"
         ) from error
-    return LandmarkPredictor(network, device)
-
-
-def _read_weights(path: Path) -> dict[str, Any]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return {name: tensor.float() for name, tensor in load_file(path).items()}
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(
-            f"landmark weights '{path}' cannot be read: {error}. Reinstall the package, or give the "
-            "path of a .safetensors file."
-        ) from error
+    return LandmarkPredictor(network, device, compile_network=compile_network, key=key_of(path))
 
 
 def roi_from_box(box_xyxy: Points, size_px: int) -> Points:

@@ -5,6 +5,7 @@ Finds faces from about 16 px of a picture shrunk to 360 px, turned by up to 60 d
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .detectors import FaceDetector
+from .compiling import CompiledNetwork, NetworkCompiler
+from .detectors import FaceDetector, Shrinkable, scaled
 from .errors import WeightsError
 from .faces import Face, suppress_duplicates
-from .working_scale import resize_short_side, to_frame
+from .weight_files import key_of, read_weights
+from .working_scale import resize_short_side
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 BUILT_IN_WEIGHTS = Path(__file__).parent / "weights" / "detector.safetensors"
 """The built-in network, float16; its model card lies beside it."""
 
+_MAX_COMPILED = 4
+"""Picture sizes for which a compiled network is kept: the one used longest ago goes."""
 _BATCH_SIZE = 8
 _MAX_BATCH_PIXELS = 4_000_000
 _MAX_CANDIDATES = 400
@@ -55,6 +60,8 @@ class BuiltInDetector(FaceDetector):
         working_short_side_px: int = 360,
         retry_short_side_px: int = 720,
         min_score: float = 0.5,
+        compile_network: NetworkCompiler | None = None,
+        key: str = "",
     ) -> None:
         """Detect with `network`, whose norms get folded.
 
@@ -65,6 +72,8 @@ class BuiltInDetector(FaceDetector):
             retry_short_side_px: larger short side of a second search, made where the first finds nothing and the frame
                 has the pixels; 0 for none.
             min_score: score a face needs, 0 to 1.
+            compile_network: makes it faster on a CPU, for the size of pictures that come in series.
+            key: name of its weights for that.
         """
         import torch
 
@@ -73,6 +82,8 @@ class BuiltInDetector(FaceDetector):
         self._network = network.fold_norms().to(self._device).to(memory_format=torch.channels_last)
         self._short_sides_px = (working_short_side_px, retry_short_side_px)
         self._min_score = min_score
+        self._compile_network, self._key = compile_network, key
+        self._compiled: OrderedDict[tuple[int, int], CompiledNetwork] = OrderedDict()
 
     def detect(self, frame: _Frame) -> list[Face]:
         """Find the faces of one frame.
@@ -94,35 +105,72 @@ class BuiltInDetector(FaceDetector):
         Returns:
             For each frame what `detect` gives.
         """
+        return self.detect_in([_Array(frame) for frame in frames])
+
+    def detect_in(self, sources: Sequence[Shrinkable], *, is_series: bool = False) -> list[list[Face]]:
+        """Find the faces of pictures that can make themselves smaller: see `FaceDetector.detect_in`."""
         first_px, retry_px = self._short_sides_px
-        found = self._search(frames, first_px)
-        again = [i for i, faces in enumerate(found) if not faces and min(retry_px, *frames[i].shape[:2]) > first_px]
-        for i, faces in zip(again, self._search([frames[i] for i in again], retry_px), strict=True):
-            largest_px = _LARGEST_AGAIN_PX * min(frames[i].shape[:2]) / first_px
+        found = self._search(sources, first_px, is_series)
+        again = [i for i, faces in enumerate(found) if not faces and min(retry_px, *sources[i].size_wh) > first_px]
+        for i, faces in zip(again, self._search([sources[i] for i in again], retry_px, is_series), strict=True):
+            largest_px = _LARGEST_AGAIN_PX * min(sources[i].size_wh) / first_px
             found[i] = [face for face in faces if _size_px(face) <= largest_px]
         return found
 
-    def _search(self, frames: Sequence[_Frame], short_side_px: int) -> list[list[Face]]:
-        resized = [resize_short_side(frame, min(short_side_px, 2 * min(frame.shape[:2]))) for frame in frames]
-        found: list[list[Face]] = [[] for _ in frames]
-        for group in _equal_sized([picture for picture, _ in resized], is_single=self._device.type == "cpu"):
-            pictures = np.stack([resized[i][0] for i in group])
-            for i, faces in zip(group, self._run(pictures), strict=True):
-                scale_xy = resized[i][1]
-                found[i] = suppress_duplicates([_scaled(face, scale_xy) for face in faces])
+    def _search(self, sources: Sequence[Shrinkable], short_side_px: int, is_series: bool) -> list[list[Face]]:
+        pictures, scales = [], []
+        for source in sources:
+            side_px = min(short_side_px, 2 * min(source.size_wh))
+            picture, _ = resize_short_side(source.thumbnail(side_px), side_px)
+            pictures.append(picture)
+            scales.append(np.array(picture.shape[1::-1]) / source.size_wh)
+        found: list[list[Face]] = [[] for _ in sources]
+        for group in _equal_sized(pictures, is_single=self._device.type == "cpu"):
+            for i, faces in zip(group, self._run(np.stack([pictures[i] for i in group]), is_series), strict=True):
+                found[i] = suppress_duplicates([scaled(face, scales[i]) for face in faces])
         return found
 
-    def _run(self, pictures: npt.NDArray[np.uint8]) -> list[list[Face]]:
+    def _run(self, pictures: npt.NDArray[np.uint8], is_series: bool = False) -> list[list[Face]]:
         """NxHxWx3 uint8 RGB to the faces of each, in its pixels, duplicates included."""
         import torch
+
+        from .spotter_net import SpotterOutput
 
         with torch.inference_mode():
             images = torch.from_numpy(pictures).to(self._device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
             height, width = images.shape[2:]
             # Padding is what the network's own convolutions pad with.
             padded = torch.nn.functional.pad(images, (0, -width % 32, 0, -height % 32))
-            output = self._network(padded)
-            return _faces(output, (int(padded.shape[2]), int(padded.shape[3])), self._min_score)
+            size_hw = int(padded.shape[2]), int(padded.shape[3])
+            output = SpotterOutput(*self._network_for(size_hw, is_series)(padded))
+            return _faces(output, size_hw, self._min_score)
+
+    def _network_for(self, size_hw: tuple[int, int], is_series: bool) -> CompiledNetwork:
+        """What runs on pictures of this size: compiling takes longer than a few pictures do."""
+        import torch
+
+        if self._compile_network is None or not is_series:
+            return self._network
+        if size_hw not in self._compiled:
+            compiled = self._compile_network(self._network, torch.zeros(1, 3, *size_hw), key=self._key)
+            self._compiled[size_hw] = compiled or self._network
+            while len(self._compiled) > _MAX_COMPILED:
+                self._compiled.popitem(last=False)
+        self._compiled.move_to_end(size_hw)
+        return self._compiled[size_hw]
+
+
+class _Array:
+    """A picture in memory that can make itself smaller."""
+
+    def __init__(self, frame: _Frame) -> None:
+        self._frame = frame
+        self.size_wh = frame.shape[1], frame.shape[0]
+
+    def thumbnail(self, short_side: int) -> _Frame:
+        """See `Shrinkable`."""
+        is_larger = min(self.size_wh) > short_side
+        return resize_short_side(self._frame, short_side)[0] if is_larger else self._frame
 
 
 def load_builtin_detector(weights: Path | None = None, device: str = "cpu", **options: Any) -> BuiltInDetector:
@@ -141,26 +189,13 @@ def load_builtin_detector(weights: Path | None = None, device: str = "cpu", **op
     path = weights or BUILT_IN_WEIGHTS
     network = SpotterNet().fold_norms()
     try:
-        network.load_state_dict(_read_weights(path))
+        network.load_state_dict(read_weights(path, "face detector"))
     except RuntimeError as error:
         raise WeightsError(
             f"'{path}' holds another network than the built-in face detector; give a file written by its recipe. "
             f"{error}"
         ) from error
-    return BuiltInDetector(network, device, **options)
-
-
-def _read_weights(path: Path) -> dict[str, Any]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return {name: tensor.float() for name, tensor in load_file(path).items()}
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(
-            f"face detector weights '{path}' cannot be read: {error}. Reinstall the package, or give the path of a "
-            ".safetensors file."
-        ) from error
+    return BuiltInDetector(network, device, key=key_of(path), **options)
 
 
 def _equal_sized(pictures: Sequence[_Frame], *, is_single: bool) -> list[list[int]]:
@@ -218,9 +253,3 @@ def _strictness(boxes: Tensor, size_hw: tuple[int, int]) -> Tensor:
 
 def _size_px(face: Face) -> float:
     return float(np.sqrt(np.prod(face.box_xyxy[2:] - face.box_xyxy[:2])))
-
-
-def _scaled(face: Face, scale_xy: npt.NDArray[np.float64]) -> Face:
-    box = to_frame(face.box_xyxy.reshape(2, 2), scale_xy).reshape(4)
-    points = None if face.landmarks is None else to_frame(face.landmarks, scale_xy)
-    return Face(box, points, face.score)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -15,8 +16,9 @@ from alignment.tracking import TrackingConfig, link_faces
 
 from .analysis import Analysis
 from .errors import UnreadableInputError
-from .finder import RGB, FaceFinder, contains
+from .finder import FaceFinder, contains
 from .frames import Frame
+from .prefetch import prefetch
 from .samples import SampleTaker
 
 LOOK_BACK_FRAMES = 8
@@ -24,6 +26,9 @@ LOOK_BACK_FRAMES = 8
 
 LOOK_AHEAD_BYTES = 200_000_000
 """Frames read ahead so that some can be searched together fill at most so much memory (at three bytes a pixel)."""
+
+SEARCHED_AHEAD_FRAMES = 8
+"""Frames that were searched and wait to be followed: the two are done at the same time, by two threads."""
 
 CUT_THUMBNAIL_PX = 64
 """Short side of the pictures in which cuts are looked for."""
@@ -66,11 +71,19 @@ def analyse(
         UnreadableInputError: there was no frame at all.
     """
     follower, samples, pts = _Follower(finder, config.detect_every), SampleTaker(config.num_samples), list[int]()
-    for seen in _look_ahead(frames, finder, config):
-        follower.update(seen)
-        samples.update(len(pts), seen.frame, follower.faces[-1])
-        pts.append(seen.frame.pts)
-        on_frame(len(follower.faces[-1]))
+    ahead = prefetch(
+        _look_ahead(frames, finder, config),
+        SEARCHED_AHEAD_FRAMES,
+        max_bytes=LOOK_AHEAD_BYTES // 4,
+        bytes_of=lambda seen: _num_bytes(seen.frame),
+        name="search",
+    )
+    with closing(ahead):
+        for seen in ahead:
+            follower.update(seen)
+            samples.update(len(pts), seen.frame, follower.faces[-1])
+            pts.append(seen.frame.pts)
+            on_frame(len(follower.faces[-1]))
     if not pts:
         raise UnreadableInputError("the video holds no frame that can be decoded.")
     stamps = np.array(pts, np.int64)
@@ -106,11 +119,11 @@ def _look_ahead(frames: Iterable[Frame], finder: FaceFinder, config: AnalyseConf
     """
     cuts, waiting = CutDetector(), list[tuple[Frame, bool, bool]]()
     for index, frame in enumerate(frames):
-        is_cut = cuts.update(_grey(frame.thumbnail(CUT_THUMBNAIL_PX)))
+        is_cut = cuts.update(frame.grey_thumbnail(CUT_THUMBNAIL_PX))
         waiting.append((frame, is_cut, is_cut or index % config.detect_every == 0))
         num_due = sum(is_due for _, _, is_due in waiting)
-        width, height = frame.size_wh
-        if num_due in (0, finder.detector.batch_size) or 3 * width * height * (len(waiting) + 1) > LOOK_AHEAD_BYTES:
+        is_full = _num_bytes(frame) * (len(waiting) + 1) > LOOK_AHEAD_BYTES
+        if num_due in (0, finder.detector.batch_size) or is_full:
             yield from _searched(waiting, finder)
             waiting = []
     yield from _searched(waiting, finder)
@@ -118,7 +131,7 @@ def _look_ahead(frames: Iterable[Frame], finder: FaceFinder, config: AnalyseConf
 
 def _searched(waiting: list[tuple[Frame, bool, bool]], finder: FaceFinder) -> Iterator[_SeenFrame]:
     due = [frame for frame, _, is_due in waiting if is_due]
-    found = iter(finder.detect(due) if due else [])
+    found = iter(finder.detect(due, is_series=True) if due else [])
     for frame, is_cut, is_due in waiting:
         yield _SeenFrame(frame, is_cut, next(found) if is_due else None)
 
@@ -141,8 +154,11 @@ class _Follower:
         before = self.faces[-1] if self.faces and not seen.is_cut else []
         followed = [face for face in self._finder.follow(frame, before) if face is not None]
         faces = suppress_duplicates(followed)  # where one passed behind another, both may have ended on the same
-        if seen.detections is not None or len(faces) < len(before):
-            new = self._finder.find(frame, faces, seen.detections)
+        detections = seen.detections
+        if detections is None and len(faces) < len(before):
+            [detections] = self._finder.detect([frame], is_series=True)
+        if detections is not None:
+            new = self._finder.find(frame, faces, detections)
             self._look_back(new)
             faces += new
         self.faces.append(faces)
@@ -164,5 +180,6 @@ def _is_known(face: Face, others: list[Face]) -> bool:
     return any(contains(other, centre) for other in others)
 
 
-def _grey(rgb: RGB) -> RGB:
-    return np.asarray(rgb.mean(axis=2), np.uint8)
+def _num_bytes(frame: Frame) -> int:
+    width, height = frame.size_wh
+    return 3 * width * height

@@ -8,6 +8,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from alignment.points import Points
+
+from .crops import crop_of_region
 from .finder import RGB
 
 
@@ -27,6 +30,10 @@ class PictureCanvas:
     def to_rgb(self, x0: int, y0: int, x1: int, y1: int) -> RGB:
         """Return a region as HxWx3 uint8."""
         return self._to_8_bit(self.pixels[y0:y1, x0:x1])
+
+    def crop(self, source_to_crop: Points, size_px: int) -> RGB:
+        """Return an aligned crop as SxSx3 uint8, given the 2x3 similarity to it."""
+        return crop_of_region(self, source_to_crop, size_px)
 
     def thumbnail(self, short_side: int) -> RGB:
         """Return the whole picture, shrunk if its short side is longer than `short_side`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 
 from alignment.points import Points
@@ -11,7 +13,25 @@ from .finder import RGB, FaceSource
 
 
 def cut(source: FaceSource, source_to_crop: Points, size_px: int) -> RGB:
-    """Cut an aligned crop, SxSx3 uint8 RGB, converting only the part of the picture that it shows."""
+    """Cut an aligned crop, SxSx3 uint8 RGB, converting only what it shows."""
+    return source.crop(source_to_crop, size_px)
+
+
+class Regions(Protocol):
+    """A picture that hands out rectangles of itself."""
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        ...
+
+    def to_rgb(self, x0: int, y0: int, x1: int, y1: int) -> RGB:
+        """Return the region [y0:y1, x0:x1] as HxWx3 uint8 RGB."""
+        ...
+
+
+def crop_of_region(source: Regions, source_to_crop: Points, size_px: int) -> RGB:
+    """Cut an aligned crop, SxSx3 uint8 RGB, out of the rectangle of a picture that it shows."""
     width, height = source.size_wh
     corners = np.array([[0, 0], [size_px, 0], [0, size_px], [size_px, size_px]], np.float32)
     seen = transform_points(invert(source_to_crop), corners)

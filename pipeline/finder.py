@@ -17,12 +17,12 @@ from alignment.detectors import FaceDetector
 from alignment.faces import Face
 from alignment.landmarks import PRESENCE_THRESHOLD, Landmarker, roi_from_box, roi_from_landmarks
 from alignment.points import Points
-from alignment.warp import compose, invert, transform_points
+from alignment.warp import invert, transform_points
 
 RGB = npt.NDArray[np.uint8]
 
-DETECTION_SHORT_SIDE_PX = 720
-"""Frames are shrunk to this before the detector sees them; detectors shrink further to their own working scale."""
+_MIN_SEEN_PX = 8
+"""A region of which the picture holds fewer columns or rows shows no face."""
 
 
 class FaceSource(Protocol):
@@ -41,6 +41,10 @@ class FaceSource(Protocol):
         """Return the whole picture as uint8 RGB, its short side no longer than `short_side` pixels."""
         ...
 
+    def crop(self, source_to_crop: Points, size_px: int) -> RGB:
+        """Return an aligned crop, SxSx3 uint8 RGB, given the 2x3 similarity to it; beyond the edges they repeat."""
+        ...
+
 
 class FaceFinder:
     """A detector and a landmark predictor working together on one picture at a time."""
@@ -49,19 +53,17 @@ class FaceFinder:
         self.detector = detector
         self.landmarker = landmarker
 
-    def detect(self, sources: Sequence[FaceSource]) -> list[list[Face]]:
+    def detect(self, sources: Sequence[FaceSource], *, is_series: bool = False) -> list[list[Face]]:
         """Run the detector over pictures, together where that is faster.
 
         Args:
             sources: the pictures.
+            is_series: they are frames of a video, and more will come: the detector may prepare for their size.
 
         Returns:
             For each picture the detector's own faces, in pixels of the picture.
         """
-        thumbnails = [source.thumbnail(DETECTION_SHORT_SIDE_PX) for source in sources]
-        found = self.detector.detect_batch(thumbnails)
-        shrinks = [t.shape[1] / s.size_wh[0] for t, s in zip(thumbnails, sources, strict=True)]
-        return [[_enlarged(face, shrink) for face in faces] for faces, shrink in zip(found, shrinks, strict=True)]
+        return self.detector.detect_in(sources, is_series=is_series)
 
     def find(
         self, source: FaceSource, known: Sequence[Face] = (), detections: Sequence[Face] | None = None
@@ -103,32 +105,20 @@ class FaceFinder:
         return [face for face in self.follow(source, found) if face is not None]
 
     def _predict(self, source: FaceSource, rois: Sequence[Points]) -> list[Face | None]:
-        faces: list[Face | None] = []
-        for roi in rois:
-            region = _roi_bounds(roi, self.landmarker.roi_size_px, source.size_wh)
-            if region is None:
-                faces.append(None)
-                continue
-            x0, y0, x1, y1 = region
-            shift = np.array([[1, 0, x0], [0, 1, y0]], np.float32)
-            rgb = source.to_rgb(x0, y0, x1, y1)
-            [result] = self.landmarker.predict(rgb, [compose(roi, shift)])
-            if result.presence < PRESENCE_THRESHOLD:
-                faces.append(None)
-                continue
-            points = result.landmarks + np.array([x0, y0], np.float32)
-            faces.append(Face(_bounding_box(points), points, result.presence, signature(rgb, result.landmarks)))
+        size_px = self.landmarker.roi_size_px
+        faces: list[Face | None] = [None] * len(rois)
+        seen = [i for i, roi in enumerate(rois) if _is_inside(roi, size_px, source.size_wh)]
+        transforms = [self.landmarker.view_of(rois[i]) for i in seen]
+        views = [source.crop(transform, size_px) for transform in transforms]
+        for i, transform, view, result in zip(seen, transforms, views, self.landmarker.look(views), strict=True):
+            if result.presence >= PRESENCE_THRESHOLD:
+                points = transform_points(invert(transform), result.landmarks)
+                faces[i] = Face(_bounding_box(points), points, result.presence, signature(view, result.landmarks))
         return faces
 
 
 def _bounding_box(points: Points) -> Points:
     return np.concatenate([points.min(0), points.max(0)]).astype(np.float32)
-
-
-def _enlarged(face: Face, shrink: float) -> Face:
-    """A face of a thumbnail in pixels of the picture, which is 1 / `shrink` times as large."""
-    points = None if face.landmarks is None else ((face.landmarks + 0.5) / shrink - 0.5).astype(np.float32)
-    return Face(((face.box_xyxy + 0.5) / shrink - 0.5).astype(np.float32), points, face.score)
 
 
 def _middle(face: Face) -> npt.NDArray[np.floating]:
@@ -150,14 +140,12 @@ def _distinct(faces: Sequence[Face]) -> list[Face]:
     return sorted(kept, key=lambda f: float(f.box_xyxy[0]))
 
 
-def _roi_bounds(roi: Points, size_px: int, size_wh: tuple[int, int]) -> tuple[int, int, int, int] | None:
-    """The part of the picture that a region of interest sees, or None where that is nothing."""
+def _is_inside(roi: Points, size_px: int, size_wh: tuple[int, int]) -> bool:
+    """Tell whether a region of interest sees more than an edge of the picture."""
     corners = np.array([[0, 0], [size_px, 0], [0, size_px], [size_px, size_px]], np.float32)
     seen = transform_points(invert(roi), corners)
     if not np.isfinite(seen).all():
-        return None
+        return False
     low = np.maximum(np.floor(seen.min(0)) - 2, 0)
     high = np.minimum(np.ceil(seen.max(0)) + 3, size_wh)
-    if (high - low < 8).any():
-        return None
-    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+    return bool((high - low >= _MIN_SEEN_PX).all())

@@ -38,6 +38,21 @@ class Orientation:
         turned = np.rot90(array, self.rotation_degrees // 90)
         return turned[:, ::-1] if self.is_mirrored else turned
 
+    def coded_to_display(self, width: int, height: int) -> npt.NDArray[np.float32]:
+        """Return the 2x3 transform from stored pixels to displayed ones, for `width` x `height` stored pixels."""
+        right, bottom = width - 1, height - 1
+        turns = {
+            0: [[1, 0, 0], [0, 1, 0]],
+            90: [[0, -1, bottom], [1, 0, 0]],
+            180: [[-1, 0, right], [0, -1, bottom]],
+            270: [[0, 1, 0], [-1, 0, right]],
+        }
+        turn = np.array(turns[self.rotation_degrees], np.float32)
+        if self.is_mirrored:
+            turn[:, 2] += turn[:, 0] * right
+            turn[:, 0] *= -1
+        return turn
+
     def coded_box(self, x0: int, y0: int, x1: int, y1: int, width: int, height: int) -> Box:
         """Return the stored box of a displayed one, in a stored picture of `width` x `height` pixels."""
         if self.rotation_degrees == 90:

@@ -114,7 +114,7 @@ class _FixedFinder(FaceFinder):
     def __init__(self) -> None:
         self.detector = self.landmarker = cast(Any, self._Nobody())
 
-    def detect(self, sources: Sequence[FaceSource]) -> list[list[Face]]:
+    def detect(self, sources: Sequence[FaceSource], *, is_series: bool = False) -> list[list[Face]]:
         """See FaceFinder."""
         return [[_middle_face(source)] for source in sources]
 

@@ -8,11 +8,11 @@ import numpy.typing as npt
 
 from alignment.detectors import FaceDetector
 from alignment.faces import Face
-from alignment.landmarks import LandmarkResult
+from alignment.landmarks import Landmarker, LandmarkResult
 from alignment.points import NUM_LANDMARKS, Points
 from alignment.tracking import Track
-from alignment.warp import invert, transform_points
 from pipeline.analysis import Analysis
+from pipeline.crops import crop_of_region
 
 FIVE = np.float32([[-15, -12], [15, -12], [0, 4], [-11, 18], [11, 18]])
 """Five points of a face with eyes 30 px apart, around its middle."""
@@ -56,6 +56,12 @@ class ScriptedPicture:
     def thumbnail(self, short_side: int) -> npt.NDArray[np.uint8]:
         return self.to_rgb(0, 0, *self.size_wh)
 
+    def grey_thumbnail(self, short_side: int) -> npt.NDArray[np.uint8]:
+        return self.thumbnail(short_side)[..., 0]
+
+    def crop(self, source_to_crop: Points, size_px: int) -> npt.NDArray[np.uint8]:
+        return crop_of_region(self, source_to_crop, size_px)
+
 
 class BrightDetector(FaceDetector):
     """Takes bright squares of 40 px for faces; counts its calls."""
@@ -73,22 +79,20 @@ class BrightDetector(FaceDetector):
         return [Face(np.float32([x, y, x + w, y + h]), None, 1.0) for x, y, w, h, area in stats[1:] if area > 100]
 
 
-class BrightLandmarker:
+class BrightLandmarker(Landmarker):
     """Puts all landmarks around the middle of what is bright in a region; no face where nothing is."""
 
     num_landmarks = NUM_LANDMARKS
     roi_size_px = 64
 
-    def predict(self, frame: npt.NDArray[np.uint8], rois: Sequence[Points]) -> list[LandmarkResult]:
-        return [self._predict_one(frame, roi) for roi in rois]
+    def look(self, views: Sequence[npt.NDArray[np.uint8]]) -> list[LandmarkResult]:
+        return [self._look_at(view) for view in views]
 
-    def _predict_one(self, frame: npt.NDArray[np.uint8], roi: Points) -> LandmarkResult:
-        corners = transform_points(invert(roi), np.float32([[0, 0], [64, 0], [0, 64], [64, 64]]))
-        low, high = np.maximum(corners.min(0), 0).astype(int), corners.max(0).astype(int)
-        rows, columns = np.nonzero(frame[low[1] : high[1], low[0] : high[0], 0] > 128)
-        if rows.size < 400:
+    def _look_at(self, view: npt.NDArray[np.uint8]) -> LandmarkResult:
+        rows, columns = np.nonzero(view[..., 0] > 128)
+        if rows.size < view[..., 0].size / 9:
             return LandmarkResult(np.zeros((NUM_LANDMARKS, 2), np.float32), 0.0)
-        middle = np.float32([columns.mean() + low[0], rows.mean() + low[1]])
         ring = np.linspace(0, 2 * np.pi, NUM_LANDMARKS, endpoint=False)
-        points = middle + 20 * np.stack([np.cos(ring), np.sin(ring)], axis=1)
+        radius = (rows.max() - rows.min() + 1) / 2
+        points = (columns.mean(), rows.mean()) + radius * np.stack([np.cos(ring), np.sin(ring)], axis=1)
         return LandmarkResult(points.astype(np.float32), 0.9)

@@ -1,0 +1,93 @@
+"""Smaller views of a frame's planes, straight from their samples: the whole made small, or an aligned crop.
+
+What is not seen is not converted: the cost goes by the size of the view, hardly by that of the frame. Knows no colours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from alignment.points import Points
+from alignment.warp import compose, invert, transform_points, warp_crop
+
+Plane = npt.NDArray[Any]
+
+_HALVE_BELOW = 0.375
+"""Scale below which a plane is halved before it is warped: sampling it finely enough would cost more."""
+_REACH_PX = 4
+"""Samples around a crop that its edge may need."""
+
+
+def shrink(plane: Plane, size_wh: tuple[int, int]) -> Plane:
+    """Return a plane (HxW) made smaller, every sample the mean of what it covers; halves are taken as far as they go.
+
+    Args:
+        plane: uint8 or uint16.
+        size_wh: no larger than the plane.
+    """
+    while all(side % 2 == 0 for side in plane.shape) and _is_much_larger(plane, size_wh):
+        plane = _halved(plane)
+    if plane.shape[::-1] == size_wh:
+        return plane
+    return np.asarray(cv2.resize(plane, size_wh, interpolation=cv2.INTER_AREA))
+
+
+def _is_much_larger(plane: Plane, size_wh: tuple[int, int]) -> bool:
+    return bool(plane.shape[1] >= 4 * size_wh[0] and plane.shape[0] >= 4 * size_wh[1])
+
+
+def _halved(plane: Plane) -> Plane:
+    return np.asarray(
+        cv2.resize(plane, (plane.shape[1] // 2, plane.shape[0] // 2), interpolation=cv2.INTER_AREA), plane.dtype
+    )
+
+
+def crop_planes(
+    planes: Sequence[Plane], source_to_crop: Points, size_px: int, chroma_shifts: tuple[int, int]
+) -> list[Plane]:
+    """Cut an aligned crop out of each plane.
+
+    Args:
+        planes: one full-size plane and two of chroma, or any number of full size where `chroma_shifts` is (0, 0).
+        source_to_crop: 2x3 similarity from the first plane's pixels to the crop's; beyond the planes, edges repeat.
+        size_px: side of the crop.
+        chroma_shifts: log2 of the chroma's subsampling in x and y, sited as chroma.py says.
+
+    Returns:
+        size_px x size_px samples of each, of its dtype; every pixel the mean over what it shows.
+    """
+    crops = [_crop(planes[0], source_to_crop, size_px)]
+    shift_x, shift_y = chroma_shifts
+    step_x, step_y = 1 << shift_x, 1 << shift_y
+    left = 0.0 if shift_x == 1 else (step_x - 1) / 2  # subsampled by two, it sits on the left pixel of its pair
+    chroma_to_luma = np.array([[step_x, 0, left], [0, step_y, (step_y - 1) / 2]])
+    chroma_to_crop = compose(source_to_crop, chroma_to_luma)
+    return crops + [_crop(plane, chroma_to_crop, size_px) for plane in planes[1:]]
+
+
+def _crop(plane: Plane, to_crop: Points, size_px: int) -> Plane:
+    """Warp one plane; where the crop is much smaller than what it shows, what it shows is halved first."""
+    while (scale := math.sqrt(abs(float(np.linalg.det(to_crop[:, :2]))))) and scale < _HALVE_BELOW:
+        x0, y0, x1, y1 = _even_bounds(plane, to_crop, size_px)
+        if x1 - x0 < 2 or y1 - y0 < 2:
+            break
+        plane = _halved(plane[y0:y1, x0:x1])
+        to_crop = compose(to_crop, np.array([[2, 0, x0 + 0.5], [0, 2, y0 + 0.5]]))
+    return warp_crop(plane, to_crop, size_px)
+
+
+def _even_bounds(plane: Plane, to_crop: Points, size_px: int) -> tuple[int, int, int, int]:
+    """The part of a plane that a crop sees, with some room, an even number of rows and columns."""
+    height, width = plane.shape
+    corners = np.array([[0, 0], [size_px, 0], [0, size_px], [size_px, size_px]], np.float32)
+    seen = transform_points(invert(to_crop), corners)
+    low = np.clip(np.floor(seen.min(0)) - _REACH_PX, 0, (max(width - 2, 0), max(height - 2, 0))).astype(int) // 2 * 2
+    high = np.clip(np.ceil(seen.max(0)) + _REACH_PX, low + 2, (width, height)).astype(int)
+    sides = (high - low) // 2 * 2
+    return int(low[0]), int(low[1]), int(low[0] + sides[0]), int(low[1] + sides[1])
