@@ -10,14 +10,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage, sparse
+from numpy.lib.stride_tricks import sliding_window_view
 
 Floats = npt.NDArray[np.float64]
-_Window = tuple[sparse.csr_array, Floats, npt.NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """A TxT matrix of which every row has M entries that follow each other. (SciPy would take long to start.)"""
+
+    columns: npt.NDArray[np.int64]
+    """TxM, where the entries stand."""
+    entries: Floats
+    """TxM."""
+
+    def __matmul__(self, values: npt.NDArray[Any]) -> Floats:
+        """Multiply with TxC values; no more than one product of that size is held at a time."""
+        total = np.zeros(values.shape)
+        for columns, entries in zip(self.columns.T, self.entries.T, strict=True):
+            total += entries[:, None] * values[columns]
+        return total
+
+
+_Window = tuple[_Weights, Floats, npt.NDArray[np.bool_]]
 """Weights of a local fit, its standard errors and where there is one; see `_quadratic_weights`."""
 
 _WINDOW_FRAMES = (2.5, 4.0, 6.5, 10.0, 16.0, 25.0, 40.0)
@@ -120,7 +140,7 @@ def _quadratic_weights(
     """Rows of weights that take the values to their local quadratic fits.
 
     Returns:
-        TxT sparse weights, (T,) standard error of each fit for unit noise, (T,) True where there is a fit.
+        TxT weights, (T,) standard error of each fit for unit noise, (T,) True where there is a fit.
     """
     columns, offsets = _window_members(times_secs, half_width)
     tricube = (1 - np.minimum(np.abs(offsets), 1.0) ** 3) ** 3
@@ -135,9 +155,7 @@ def _quadratic_weights(
     is_fitted &= determinant > 1e-9
     scaled = np.where(is_fitted, 1.0 / np.maximum(determinant, 1e-9), 0.0)[:, None]
     weights = kernel * (a[:, None] + b[:, None] * offsets + c[:, None] * offsets**2) * scaled
-    indptr = np.arange(len(columns) + 1) * columns.shape[1]
-    matrix = sparse.csr_array((weights.ravel(), columns.ravel(), indptr), shape=(len(columns), len(columns)))
-    return matrix, np.linalg.norm(weights, axis=1), is_fitted
+    return _Weights(columns, weights), np.linalg.norm(weights, axis=1), is_fitted
 
 
 def _window_members(times_secs: Floats, half_width: float) -> tuple[npt.NDArray[np.int64], Floats]:
@@ -160,8 +178,14 @@ def _widest_agreeing(fits: list[Floats], errors: list[Floats], noise: Floats) ->
         is_agreeing &= low <= high
         level[is_agreeing] = index
     # A window that jumps from frame to frame would put back some of the jitter it takes away.
-    level = ndimage.minimum_filter1d(level, 3, axis=0, mode="nearest")
-    return np.asarray(ndimage.uniform_filter1d(level, 5, axis=0, mode="nearest"))
+    level = _around(level, 3).min(-1)
+    return np.asarray(_around(level, 5).mean(-1))
+
+
+def _around(values: Floats, count: int) -> Floats:
+    """Return TxCxN: for each of TxC values the N (odd) values around it in time; the ends are repeated."""
+    padded = np.pad(values, ((count // 2, count // 2), (0, 0)), mode="edge")
+    return np.asarray(sliding_window_view(padded, count, axis=0))
 
 
 def _blend(fits: list[Floats], level: Floats) -> Floats:
@@ -186,6 +210,6 @@ def is_glitch(values: Floats, times_secs: Floats, threshold: float = 6.0) -> npt
     if len(values) < 2 * _MIN_FIT_FRAMES:
         return np.zeros(len(values), bool)
     deviation = np.abs(values - predict_from_neighbours(values, times_secs))
-    around = ndimage.median_filter(deviation, (9, 1), mode="nearest")
+    around = np.median(_around(deviation, 9), axis=-1)
     usual = np.maximum(around, estimate_noise(values, times_secs) * math.sqrt(2))
     return np.asarray((deviation > threshold * np.maximum(usual, 1e-9)).any(1))

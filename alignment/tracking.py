@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 
 from .appearance import OTHER_FACE, SAME_FACE, Signature, distance, mean_signature
 from .errors import LandmarkSetError
@@ -163,6 +163,16 @@ def _split_ended(
     return going, [t for t in live if t not in going]
 
 
+def _best_pairs(gain: npt.NDArray[Any]) -> list[tuple[int, int]]:
+    """Pair rows with columns so that the sum of their gains is greatest; each is taken once."""
+    if min(gain.shape) == 1:
+        row, column = np.unravel_index(int(gain.argmax()), gain.shape)
+        return [(int(row), int(column))]
+    from scipy.optimize import linear_sum_assignment  # slow to import, and one face needs none
+
+    return [(int(row), int(column)) for row, column in zip(*linear_sum_assignment(gain, maximize=True), strict=True)]
+
+
 def _extend(
     live: list[_OpenTrack], frame: int, faces: Sequence[Face], times_secs: Times, config: TrackingConfig
 ) -> None:
@@ -172,12 +182,10 @@ def _extend(
     time_secs = float(times_secs[frame])
     boxes = np.stack([face.box_xyxy for face in faces])
     is_clear, has_company = ~crowded(boxes, _TOUCH_MARGIN), crowded(boxes, _COMPANY_MARGIN)
-    chosen = dict[int, _OpenTrack]()
+    chosen: dict[int, _OpenTrack] = {}
     if live:
         gain = _gain(live, frame, faces, time_secs, config)
-        for row, column in zip(*linear_sum_assignment(gain, maximize=True), strict=True):
-            if gain[row, column] > 0:
-                chosen[int(column)] = live[row]
+        chosen = {column: live[row] for row, column in _best_pairs(gain) if gain[row, column] > 0}
     for index, face in enumerate(faces):
         if index not in chosen:
             live.append(_OpenTrack())

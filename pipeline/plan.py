@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import label
 
 from alignment.points import Points
 from alignment.smoothing import jitter_percent, smooth_track
@@ -188,7 +187,8 @@ def hidden_frames(track: Track, analysis: Analysis, max_gap_secs: float = MAX_GA
         if other is not track and len(common):
             is_covered = _covered(track.boxes[own], other.boxes[its]) > 0.3
             behind[own] |= is_covered & track.is_bridged[own] & ~other.is_bridged[its]
-    gaps, count = label(track.is_bridged)
+    starts = track.is_bridged & ~np.r_[False, track.is_bridged[:-1]]
+    gaps, count = np.cumsum(starts) * track.is_bridged, int(starts.sum())
     times = analysis.times_secs[track.frames]
     for gap in range(1, count + 1):
         inside = np.flatnonzero(gaps == gap)
