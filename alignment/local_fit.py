@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class _Weights:
-    """A TxT matrix of which every row has M entries that follow each other. (SciPy would take long to start.)"""
+    """A TxT matrix of which every row has M entries that follow each other; SciPy's takes long to import."""
 
     columns: npt.NDArray[np.int64]
     """TxM, where the entries stand."""

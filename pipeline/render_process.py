@@ -63,9 +63,6 @@ class Advance:
 class Done:
     """Answer: the chunk's files are there."""
 
-    rendered_first_at: float | None
-    """When the first frame reached the encoder, seconds since the epoch."""
-
 
 @dataclass(frozen=True)
 class Failed:
@@ -129,7 +126,7 @@ class _Server:
             studio.attend(order.work.info.path)
         assert self._work is not None
         render_chunk(self._work, order.chunk, studio, lambda frames, faces: self._tell(Advance(frames, faces)))
-        return Done(studio.first_frame_at)
+        return Done()
 
     def _loaded(self) -> Studio:
         if self._studio is None:

@@ -72,8 +72,8 @@ class Report:
     """Seconds per stage. Decode, generate, blend, paste and encode overlap: `render` is the time that passed, and they
     add up to more; over several processes `render` adds up, too."""
     first_frame_secs: float | None = None
-    """Seconds from the start of the process to the first restyled frame at the encoder; of the process's first
-    conversion only."""
+    """Seconds until the encoder had the first frame: of a process's first conversion since the process started, of
+    others since they began."""
     elapsed_secs: float = 0.0
     """Seconds for the whole conversion."""
     fps: float = 0.0

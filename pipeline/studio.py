@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import time
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -24,9 +25,9 @@ from .errors import UnsuitableStyleError
 from .finder import FaceFinder
 from .masks import build_mask_maker
 from .plan import CropSpec
+from .process_start import started_at
 from .publish import sha256_of
 from .report import Report
-from .search import FaceSearch, read_reference
 from .settings import REHEARSAL, ConvertSettings
 from .stylist import Stylist
 from .views import MaskMaker
@@ -34,6 +35,7 @@ from .whole_frame import WholeFrame, keeps_source_colours
 
 if TYPE_CHECKING:
     from .runners import ChunkRunner
+    from .search import FaceSearch
 
 
 def _sha256_or_none(path: Path) -> str | None:
@@ -80,8 +82,9 @@ class Studio:
     def __init__(self, settings: ConvertSettings, budget: Budget | None = None) -> None:
         self.settings = settings
         self._budget = budget
+        self._waiting_since: float | None = started_at()
         self.first_frame_at: float | None = None
-        """When this process handed its first restyled frame to an encoder, seconds since the epoch."""
+        """When the first frame of the conversion at hand reached an encoder, seconds since the epoch."""
         self._masks_of: dict[str, MaskMaker] = {}
 
     def load(self) -> None:
@@ -104,6 +107,11 @@ class Studio:
             return self._budget
         settings = self.settings
         return decide_budget(threads=settings.threads, parallel=settings.parallel, num_gpus=num_gpus(settings.device))
+
+    def waited_since(self) -> float:
+        """Tell since when the user waits for the conversion that begins: for the first, since this process started."""
+        since, self._waiting_since, self.first_frame_at = self._waiting_since, None, None
+        return since or time.time()
 
     def attend(self, source: Path) -> None:
         """Be told which video's chunks are rendered next."""
@@ -193,6 +201,8 @@ class Studio:
         """
         if not self.settings.face_like:
             return None
+        from .search import FaceSearch, read_reference
+
         embedder = self.embedder  # first: without its weights the pictures need not be read
         references = [read_reference(Path(path), self.finder) for path in self.settings.face_like]
         return FaceSearch(embedder, references, self.settings.face_like_score)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any
 
 from .analyse import AnalyseConfig, analyse
@@ -28,7 +28,6 @@ from .probe import probe
 from .progress import Progress
 from .publisher import Publisher
 from .report import Report
-from .search import NUM_SAMPLES
 from .source import Source, watched
 from .studio import Studio
 from .verify import VerifyReport, verify
@@ -61,6 +60,7 @@ class _Conversion:
         self.progress = progress
         self.publisher = publisher
         self.started = perf_counter()
+        self.waited_since = studio.waited_since()
         self.info = probe(item.source)
         self.report = studio.new_report(item.source, source.read_hash(progress))
 
@@ -180,6 +180,8 @@ class _Conversion:
         return analysis
 
     def _analyse(self) -> Analysis:
+        from .search import NUM_SAMPLES  # brings the reader of pictures, which few videos need
+
         decoded, settings = DecodeReport(), self.settings
         video, info = self.info.video, self.info
         expected = (
@@ -215,6 +217,11 @@ class _Conversion:
         self.studio.describe(report)
         return plan
 
+    def _rendered(self, frames: int, faces: int) -> None:
+        if self.report.first_frame_secs is None:  # a runner elsewhere tells frames late, but may know when it was
+            self.report.first_frame_secs = round((self.studio.first_frame_at or time()) - self.waited_since, 3)
+        self.progress.advance(frames, faces)
+
     def _render(self, analysis: Analysis, plan: Plan, folder: Path, encoding: EncodePlan) -> list[Chunk]:
         """Pass 2: the chunks that are missing."""
         chunks = plan_chunks(analysis.times_secs, self.settings.chunk_secs, folder, encoding.chunk_suffix)
@@ -224,7 +231,7 @@ class _Conversion:
         self.progress.start(self.item.source.name, "restyling", analysis.num_frames)
         self.progress.advance(analysis.num_frames - sum(chunk.num_frames for chunk in missing))
         work = VideoWork(self.info, analysis, plan, encoding, self.settings)
-        self.studio.runner.run(work, missing, self.progress.advance, lambda chunk: self.progress.checkpoint())
+        self.studio.runner.run(work, missing, self._rendered, lambda chunk: self.progress.checkpoint())
         stats, sums = total_stats(chunks)
         report = self.report
         report.faces, report.guarded, report.frames_with_faces = (
