@@ -7,6 +7,7 @@ upright although its planes are stored as coded. Nothing here reads or writes fi
 
 import functools
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ from alignment.warp import compose
 from .chroma import mean_pool, to_chroma, to_luma
 from .colour import ColourTags, effective_matrix, hdr_from_sdr, rgb_from_yuv, sdr_from_hdr, yuv_from_rgb
 from .orientation import UPRIGHT, Orientation
-from .plane_views import crop_planes, shrink
+from .plane_views import CropWish, crop_planes, shrink
 
 Plane = npt.NDArray[Any]
 """HxW uint8 (bit depth 8) or uint16 (9 to 16) samples."""
@@ -151,7 +152,7 @@ class Frame:
         """Return the whole picture shrunk so that its shorter side is `short_side` pixels, RGB; never enlarged."""
         size_wh = self._shrunk_wh(short_side)
         samples = [_resized(plane, size_wh) for plane in self._colour_planes]
-        return np.ascontiguousarray(self.orientation.to_display(self._rgb_of_samples(samples)))
+        return np.ascontiguousarray(self.orientation.to_display(self.rgb_of_samples(samples)))
 
     def grey_thumbnail(self, short_side: int) -> Plane:
         """Return the lightness of the whole picture, HxW uint8 in [0, 255], shrunk as `thumbnail` does."""
@@ -169,9 +170,13 @@ class Frame:
             source_to_crop: 2x3 similarity from display pixels to the crop's; outside the frame its edge repeats.
             size_px: Side of the crop.
         """
+        return self.rgb_of_samples(crop_planes(*self.crop_wish(source_to_crop, size_px)))
+
+    def crop_wish(self, source_to_crop: Points, size_px: int) -> CropWish:
+        """Return what has to be cut for a crop (see `crop`), whoever does it; `rgb_of_samples` makes the crop of it."""
         to_crop = compose(source_to_crop, self.orientation.coded_to_display(*self.coded_wh))
         shifts = self.layout.chroma_shift_x, self.layout.chroma_shift_y
-        return self._rgb_of_samples(crop_planes(self._colour_planes, to_crop, size_px, shifts))
+        return CropWish(self._colour_planes, to_crop, size_px, shifts)
 
     def paste_rgb(self, x0: int, y0: int, rgb: Floats, mask: Floats) -> None:
         """Blend a picture into this frame, in place, in its own format.
@@ -214,13 +219,13 @@ class Frame:
         first = self.planes[0][y0:y1, x0:x1]
         if self.layout.kind != "yuv":
             num_planes = 1 if self.layout.kind == "gray" else 3
-            return self._rgb_of_samples([plane[y0:y1, x0:x1] for plane in self.planes[:num_planes]])
+            return self.rgb_of_samples([plane[y0:y1, x0:x1] for plane in self.planes[:num_planes]])
         shifts = self.layout.chroma_shift_x, self.layout.chroma_shift_y
         chroma = [to_luma(plane, (x0, y0, x1, y1), shifts) for plane in self.planes[1:3]]
-        return self._rgb_of_samples([first, *chroma])
+        return self.rgb_of_samples([first, *chroma])
 
-    def _rgb_of_samples(self, samples: list[Plane]) -> Picture:
-        """Return HxWx3 uint8 RGB of planes of equal size."""
+    def rgb_of_samples(self, samples: Sequence[Plane]) -> Picture:
+        """Return HxWx3 uint8 RGB of planes of equal size, in this frame's format."""
         if self.layout.kind == "yuv":
             transform = rgb_from_yuv(self._matrix(), self.is_full_range, self.layout.bit_depth)
             merged = cv2.merge(samples)

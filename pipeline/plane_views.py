@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -18,10 +18,23 @@ from alignment.warp import compose, invert, transform_points, warp_crop
 
 Plane = npt.NDArray[Any]
 
-_HALVE_BELOW = 0.375
+HALVE_BELOW = 0.375
 """Scale below which a plane is halved before it is warped: sampling it finely enough would cost more."""
 _REACH_PX = 4
 """Samples around a crop that its edge may need."""
+
+
+class CropWish(NamedTuple):
+    """An aligned crop that is wanted of a frame's planes: the arguments of `crop_planes`."""
+
+    planes: Sequence[Plane]
+    """Those that hold colours."""
+    source_to_crop: Points
+    """2x3 similarity."""
+    size_px: int
+    """Side of the crop."""
+    chroma_shifts: tuple[int, int]
+    """Of all planes but the first."""
 
 
 def shrink(plane: Plane, size_wh: tuple[int, int]) -> Plane:
@@ -62,19 +75,21 @@ def crop_planes(
     Returns:
         size_px x size_px samples of each, of its dtype; every pixel the mean over what it shows.
     """
-    crops = [_crop(planes[0], source_to_crop, size_px)]
-    shift_x, shift_y = chroma_shifts
-    step_x, step_y = 1 << shift_x, 1 << shift_y
-    left = 0.0 if shift_x == 1 else (step_x - 1) / 2  # subsampled by two, it sits on the left pixel of its pair
-    chroma_to_luma = np.array([[step_x, 0, left], [0, step_y, (step_y - 1) / 2]])
-    chroma_to_crop = compose(source_to_crop, chroma_to_luma)
-    return crops + [_crop(plane, chroma_to_crop, size_px) for plane in planes[1:]]
+    chroma_to_crop = compose(source_to_crop, chroma_to_luma(chroma_shifts))
+    return [_crop(planes[0], source_to_crop, size_px)] + [_crop(plane, chroma_to_crop, size_px) for plane in planes[1:]]
+
+
+def chroma_to_luma(chroma_shifts: tuple[int, int]) -> Points:
+    """Return the 2x3 from the pixels of chroma planes to those of the first one."""
+    step_x, step_y = 1 << chroma_shifts[0], 1 << chroma_shifts[1]
+    left = 0.0 if step_x == 2 else (step_x - 1) / 2  # subsampled by two, it sits on the left pixel of its pair
+    return np.array([[step_x, 0, left], [0, step_y, (step_y - 1) / 2]], np.float32)
 
 
 def _crop(plane: Plane, to_crop: Points, size_px: int) -> Plane:
     """Warp one plane; where the crop is much smaller than what it shows, what it shows is halved first."""
-    while (scale := math.sqrt(abs(float(np.linalg.det(to_crop[:, :2]))))) and scale < _HALVE_BELOW:
-        x0, y0, x1, y1 = _even_bounds(plane, to_crop, size_px)
+    while (scale := math.sqrt(abs(float(np.linalg.det(to_crop[:, :2]))))) and scale < HALVE_BELOW:
+        x0, y0, x1, y1 = even_bounds(plane.shape, to_crop, size_px)
         if x1 - x0 < 2 or y1 - y0 < 2:
             break
         plane = _halved(plane[y0:y1, x0:x1])
@@ -82,9 +97,9 @@ def _crop(plane: Plane, to_crop: Points, size_px: int) -> Plane:
     return warp_crop(plane, to_crop, size_px)
 
 
-def _even_bounds(plane: Plane, to_crop: Points, size_px: int) -> tuple[int, int, int, int]:
-    """The part of a plane that a crop sees, with some room, an even number of rows and columns."""
-    height, width = plane.shape
+def even_bounds(size_hw: tuple[int, ...], to_crop: Points, size_px: int) -> tuple[int, int, int, int]:
+    """The part of a plane that a crop sees, with some room, an even number of rows and columns: x0, y0, x1, y1."""
+    height, width = size_hw
     corners = np.array([[0, 0], [size_px, 0], [0, size_px], [size_px, size_px]], np.float32)
     seen = transform_points(invert(to_crop), corners)
     low = np.clip(np.floor(seen.min(0)) - _REACH_PX, 0, (max(width - 2, 0), max(height - 2, 0))).astype(int) // 2 * 2

@@ -14,7 +14,7 @@ from model.engine import Engine
 from model.images import to_sound_pictures, to_tensor
 
 from .blending import calm_backdrop
-from .crops import cut
+from .crops import cut_all
 from .finder import FaceSource
 from .guard import is_blank
 from .plan import Placement
@@ -84,7 +84,8 @@ class Stylist:
         faces = [(source, placement) for source, placements in pictures for placement in placements]
         if not faces:
             return [[] for _ in pictures]
-        crops = [cut(source, placement.source_to_crop, self.size_px) for source, placement in faces]
+        places = [(source, placement.source_to_crop) for source, placement in faces]
+        crops = cut_all(places, self.size_px, self.engine.device)
         views = self.masks.before(crops, [placement.landmarks for _, placement in faces])
         calm = [calm_backdrop(crop, view.keeps) for crop, view in zip(crops, views, strict=True)]
         outputs = to_sound_pictures(self.engine(to_tensor(np.stack(calm), self.engine.device)))
