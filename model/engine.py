@@ -13,6 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from .cuda_engine import CudaEngine, load_cuda_engine
 from .devices import PRECISIONS, choose_device, choose_precisions
 from .errors import DeviceError
 from .generator import Generator
@@ -141,13 +142,13 @@ def load_engine(
     wanted = reference(crop)
     for candidate in candidates:
         is_last = candidate == candidates[-1]
-        made = TorchEngine(style.generator, device=chosen, precision=candidate)
         try:
+            made = _on_device(style, chosen, candidate, engine)
             made.max_error, made.psnr_db = compare(made(crop), wanted)
         except RuntimeError as error:  # what a driver or a kernel refuses shows only when it runs
             if is_last:
-                raise DeviceError(f"{candidate} does not work on {made.device}: {error}") from error
-            logger.warning("%s does not work on %s (%s); fp32 is used instead.", candidate, made.device, error)
+                raise DeviceError(f"{candidate} does not work on {chosen}: {error}") from error
+            logger.warning("%s does not work on %s (%s); fp32 is used instead.", candidate, chosen, error)
             continue
         if made.psnr_db >= MIN_PSNR_DB and made.max_error <= MAX_ERROR_LEVELS:
             break
@@ -161,6 +162,19 @@ def load_engine(
             "" if is_last else "; fp32 is used instead",
         )
     return made
+
+
+def _on_device(style: Style, device: torch.device, precision: str, engine: str) -> TorchEngine | CudaEngine:
+    """An engine whose error is still to be measured: on NVIDIA GPUs the recorded one, unless PyTorch is asked for."""
+    if device.type != "cuda" or engine == "torch":
+        return TorchEngine(style.generator, device=device, precision=precision)
+    return load_cuda_engine(
+        style.generator,
+        device=device,
+        precision=precision,
+        size_px=style.card.crop_size_px,
+        is_compiled=engine == "compiled",
+    )
 
 
 def compare(image: Tensor, wanted: Tensor) -> tuple[float, float]:

@@ -10,7 +10,6 @@ import numpy as np
 from alignment.points import Points
 from alignment.warp import compose, invert, transform_points, warp_crop
 
-from .device_warp import cut_on
 from .finder import RGB, FaceSource
 from .frames import Frame
 
@@ -25,6 +24,8 @@ def cut_all(faces: Sequence[tuple[FaceSource, Points]], size_px: int, device: st
     frames = [source for source, _ in faces if isinstance(source, Frame)]
     if not device.startswith("cuda") or not faces or len(frames) < len(faces):
         return [cut(source, place, size_px) for source, place in faces]
+    from .device_warp import cut_on  # it needs PyTorch, which who only cuts does without
+
     wishes = [frame.crop_wish(place, size_px) for frame, (_, place) in zip(frames, faces, strict=True)]
     cuts = cut_on(device, wishes)
     return [frame.rgb_of_samples(samples) for frame, samples in zip(frames, cuts, strict=True)]

@@ -5,10 +5,11 @@ import logging
 import pytest
 import torch
 
-from model import TorchEngine
+from model import TorchEngine, load_engine
+from model import engine as engine_module
 from model.cuda_engine import CudaEngine, cuda_engines, load_cuda_engine
 from model.engine import MIN_PSNR_DB, compare
-from tests.model.networks import random_crops, tiny_generator
+from tests.model.networks import random_crops, tiny_generator, tiny_style
 
 CPU = torch.device("cpu")
 
@@ -127,6 +128,20 @@ def test_it_runs_a_generator_as_the_plain_engine_does():
     wanted = TorchEngine(generator, device=CPU)(random_crops(3))
     assert compare(engine(random_crops(3)), wanted)[1] > 100
     assert engine.secs_per_crop() > 0
+
+
+@pytest.mark.parametrize(("asked", "made"), [("auto", "cuda"), ("compiled", "compiled"), ("torch", "torch")])
+def test_a_cuda_device_gets_the_recorded_engine_unless_another_is_asked_for(asked, made, monkeypatch):
+    def load(generator, *, device, precision, size_px, is_compiled):
+        assert (device.type, precision, size_px) == ("cuda", "bf16", 32)
+        engine = _engine(lambda crops: generator(crops).image)
+        engine.name = "compiled" if is_compiled else "cuda"
+        return engine
+
+    monkeypatch.setattr(engine_module, "load_cuda_engine", load)
+    monkeypatch.setattr(engine_module, "choose_device", lambda name: torch.device("cuda"))
+    monkeypatch.setattr(engine_module, "TorchEngine", lambda generator, **options: TorchEngine(generator, device=CPU))
+    assert load_engine(tiny_style(), device="cuda", precision="bf16", engine=asked).name == made
 
 
 @pytest.mark.gpu

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline import crops
+from pipeline import device_warp
 from pipeline.colour import ColourTags
 from pipeline.crops import cut, cut_all
 from pipeline.device_warp import cut_on
@@ -75,7 +75,7 @@ def test_on_a_cuda_device_the_faces_of_all_frames_are_cut_there(monkeypatch: pyt
         asked.append((device, len(wishes)))
         return cut_on("cpu", wishes)
 
-    monkeypatch.setattr(crops, "cut_on", on_cpu)
+    monkeypatch.setattr(device_warp, "cut_on", on_cpu)
     faces = [(frame(seed=seed), place(0.7, x)) for seed, x in ((0, 200), (0, 400), (1, 300))]
     got = cut_all(faces, SIZE_PX, "cuda:1")
     assert asked == [("cuda:1", 3)]
