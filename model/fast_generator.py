@@ -1,0 +1,276 @@
+"""A generator rewritten for inference: the same function with fewer multiplications and fewer passes over its maps.
+
+What is done, each exact but for rounding:
+- Enlarging by nearest neighbour and a 3x3 convolution is one 2x2 convolution of the small map per output phase.
+- The CAM head's weights, its classifiers' and the merging convolution's, become one 1x1 convolution.
+- The last 7x7 convolution draws tiles of 4x4 pixels where its few outputs would leave vectors empty.
+- The inner 3x3 convolutions are Winograd's (`winograd.py`), in float32 on a CPU.
+- Norms are those of `fast_norms.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .blocks import AdaptiveResidualBlock, PaddedConv, ResidualBlock, UpLayer, _tile_weight, reflect
+from .fast_norms import instance_norm, instance_norm_rows, mixed_norm, mixed_norm_rows
+from .generator import Generator
+from .norms import InstanceNorm, at_least_float32
+from .winograd import WinogradConv, tiled_order
+
+_TILE = 4  # side of the tile of pixels that the last convolution draws at once
+_LANES = 16  # output channels that a CPU's kernels compute together
+
+
+class FastGenerator(nn.Module):
+    """A `Generator` that gives nothing but the picture, for evaluation only.
+
+    Args:
+        generator: what it computes, with all its options; most weights are shared, so they must stay as they are.
+        use_winograd: for the inner convolutions: then it takes one float32 picture at a time.
+    """
+
+    def __init__(self, generator: Generator, *, use_winograd: bool = False) -> None:
+        super().__init__()
+        source: Any = generator  # modules do not tell the types of their parts
+        self.down = source.down
+        self.blocks = _blocks(source.blocks, use_winograd)
+        self.merge = _merging(source.cam)
+        self.head = source.head
+        self.adaptive_blocks = _blocks(source.adaptive_blocks, use_winograd)
+        self.up = nn.Sequential(*map(_EnlargingLayer, source.up))
+        self.draw = _Drawing(source.draw)
+        branch = source.mask_branch
+        self.mask_blocks = None if branch is None else _blocks(branch.blocks, use_winograd)
+        self.score = None if branch is None else nn.Sequential(*map(_EnlargingLayer, branch.up), branch.score)
+        self._blend, self._check_size = source._blend, source._check_size
+        self._layout = _Rows if use_winograd else _Maps
+        self.eval()
+
+    @torch.no_grad()
+    def forward(self, image: Tensor) -> Tensor:
+        """N3HW in [-1, 1] -> the stylised picture, N3HW in [-1, 1]; see `Generator.forward`."""
+        self._check_size(image)
+        x = image.to(self.merge.weight.dtype)
+        for layer in self.down:
+            x = F.relu(instance_norm(layer.conv(x), layer.norm))
+        layout = self._layout(x.shape)
+        inner = layout.entered(x)
+        for block in self.blocks:
+            inner = block(inner, layout)
+        inner = weighed = F.relu(layout.merged(inner, self.merge))
+        gamma, beta = self.head(layout.pooled(weighed, self.head.pooled_size))
+        for block in self.adaptive_blocks:
+            inner = block(inner, layout, gamma, beta)
+        drawn = torch.tanh(at_least_float32(self.draw(self.up(layout.left(inner)))))
+        if self.mask_blocks is None:
+            return drawn
+        for block in self.mask_blocks:
+            weighed = block(weighed, layout)
+        scores = at_least_float32(self.score(layout.left(weighed)))
+        blended: Tensor = self._blend(image, drawn, torch.softmax(scores, 1))
+        return blended
+
+
+class _Layout(Protocol):
+    """How the inner maps lie in memory while the blocks work on them."""
+
+    def __init__(self, shape_nchw: torch.Size) -> None: ...
+    def entered(self, x: Tensor) -> Tensor:
+        """NCHW -> this layout."""
+
+    def left(self, inner: Tensor) -> Tensor:
+        """The reverse."""
+
+    def convolved(self, inner: Tensor, conv: nn.Module) -> Tensor:
+        """By a 3x3 convolution with reflection padding."""
+
+    def merged(self, inner: Tensor, conv: nn.Conv2d) -> Tensor:
+        """By a 1x1 convolution."""
+
+    def normalised(self, inner: Tensor, norm: InstanceNorm) -> Tensor:
+        """By instance norm."""
+
+    def adapted(self, inner: Tensor, rho: Tensor, gamma: Tensor, beta: Tensor, bias: Tensor) -> Tensor:
+        """By AdaLIN; `bias` is that of the convolution before it."""
+
+    def excited(self, inner: Tensor, scse: nn.Module) -> Tensor:
+        """By scSE."""
+
+    def pooled(self, inner: Tensor, size: int | None) -> Tensor:
+        """NCHW whose average over `size` x `size` parts is that of the map; None: the map."""
+
+
+class _Maps:
+    """Maps as they are, NCHW."""
+
+    def __init__(self, shape_nchw: torch.Size) -> None:
+        pass
+
+    def entered(self, x: Tensor) -> Tensor:
+        return x
+
+    def left(self, inner: Tensor) -> Tensor:
+        return inner
+
+    def convolved(self, inner: Tensor, conv: nn.Module) -> Tensor:
+        mapped: Tensor = conv(inner)
+        return mapped
+
+    def merged(self, inner: Tensor, conv: nn.Conv2d) -> Tensor:
+        mapped: Tensor = conv(inner)
+        return mapped
+
+    def normalised(self, inner: Tensor, norm: InstanceNorm) -> Tensor:
+        return instance_norm(inner, norm)
+
+    def adapted(self, inner: Tensor, rho: Tensor, gamma: Tensor, beta: Tensor, bias: Tensor) -> Tensor:
+        return mixed_norm(inner, rho, gamma, beta)  # the bias is in the map already
+
+    def excited(self, inner: Tensor, scse: nn.Module) -> Tensor:
+        gated: Tensor = scse(inner)
+        return gated
+
+    def pooled(self, inner: Tensor, size: int | None) -> Tensor:
+        return inner
+
+
+class _Rows:
+    """One map as PC rows, in the order in which Winograd's convolutions give them."""
+
+    def __init__(self, shape_nchw: torch.Size) -> None:
+        num_pictures, _, height, width = (int(side) for side in shape_nchw)
+        if num_pictures != 1:
+            raise ValueError(f"there are {num_pictures} pictures; this generator takes one at a time.")
+        self._order = tiled_order(height, width)
+
+    def entered(self, x: Tensor) -> Tensor:
+        return self._order.to_rows(x[0].permute(1, 2, 0).reshape(-1, x.shape[1]))
+
+    def left(self, inner: Tensor) -> Tensor:
+        pixels = self._order.to_pixels(inner)
+        return pixels.reshape(1, self._order.height, self._order.width, -1).permute(0, 3, 1, 2)
+
+    def convolved(self, inner: Tensor, conv: nn.Module) -> Tensor:
+        mapped: Tensor = conv(inner, self._order)
+        return mapped
+
+    def merged(self, inner: Tensor, conv: nn.Conv2d) -> Tensor:
+        return F.linear(inner, conv.weight[:, :, 0, 0], conv.bias)
+
+    def normalised(self, inner: Tensor, norm: InstanceNorm) -> Tensor:
+        return instance_norm_rows(inner, norm)
+
+    def adapted(self, inner: Tensor, rho: Tensor, gamma: Tensor, beta: Tensor, bias: Tensor) -> Tensor:
+        return mixed_norm_rows(inner, rho, gamma, beta, bias)
+
+    def excited(self, inner: Tensor, scse: nn.Module) -> Tensor:
+        gated: Tensor = scse(inner[None, :, None].permute(0, 3, 1, 2))  # it does not ask where a pixel is
+        return gated[0, :, :, 0].permute(1, 0)
+
+    def pooled(self, inner: Tensor, size: int | None) -> Tensor:
+        return inner.mean(0)[None, :, None, None] if size == 1 else self.left(inner)
+
+
+class _Block(nn.Module):
+    """A `ResidualBlock` or an `AdaptiveResidualBlock` in a layout."""
+
+    def __init__(self, block: ResidualBlock | AdaptiveResidualBlock, use_winograd: bool) -> None:
+        super().__init__()
+        self.block: Any = block
+        convs = (block.conv1, block.conv2)
+        self.convs = nn.ModuleList(WinogradConv(conv) if use_winograd else conv for conv in convs)
+
+    def forward(
+        self, inner: Tensor, layout: _Layout, gamma: Tensor | None = None, beta: Tensor | None = None
+    ) -> Tensor:
+        block = self.block
+        y = F.relu(self._normalised(0, layout.convolved(inner, self.convs[0]), layout, gamma, beta))
+        y = self._normalised(1, layout.convolved(y, self.convs[1]), layout, gamma, beta)
+        return inner + (y if isinstance(block.scse, nn.Identity) else layout.excited(y, block.scse))
+
+    def _normalised(self, index: int, x: Tensor, layout: _Layout, gamma: Tensor | None, beta: Tensor | None) -> Tensor:
+        norm = (self.block.norm1, self.block.norm2)[index]
+        if gamma is None or beta is None:
+            return layout.normalised(x, norm)
+        bias = (self.block.conv1, self.block.conv2)[index].bias
+        return layout.adapted(x, norm.rho, gamma, beta, bias)
+
+
+class _EnlargingLayer(nn.Module):
+    """An `UpLayer` that convolves the small map, once for each of the four phases of the large one."""
+
+    def __init__(self, layer: UpLayer) -> None:
+        super().__init__()
+        self.norm: Any = layer.norm
+        conv: Any = layer.conv
+        self.is_transposed = layer.is_transposed
+        self.conv = conv if self.is_transposed else _phases(conv)
+
+    def forward(self, x: Tensor) -> Tensor:
+        norm = self.norm
+        return F.relu(mixed_norm(self._enlarged(x), norm.rho, norm.weight, norm.bias))
+
+    def _enlarged(self, x: Tensor) -> Tensor:
+        if self.is_transposed:
+            enlarged: Tensor = self.conv(x)
+            return enlarged
+        # Reflecting the doubled map by one pixel is repeating the small one's border. A 2x2 window about a corner of
+        # its pixels holds all that the four large pixels around that corner see.
+        corners = F.pixel_shuffle(self.conv(F.pad(x, (1,) * 4, mode="replicate")), 2)
+        return corners[:, :, 1:-1, 1:-1]
+
+
+class _Drawing(nn.Module):
+    """A `DrawingConv` that draws tiles where that is less work."""
+
+    def __init__(self, conv: PaddedConv) -> None:
+        super().__init__()
+        self.is_tiled = _draws_tiles(conv)
+        self.margin = conv._margin
+        self.conv = _convolution(_tile_weight(conv.weight), conv.bias, _TILE**2, _TILE) if self.is_tiled else conv
+
+    def forward(self, x: Tensor) -> Tensor:
+        drawn: Tensor = self.conv(reflect(x, self.margin) if self.is_tiled else x)
+        return F.pixel_shuffle(drawn, _TILE) if self.is_tiled else drawn
+
+
+def _blocks(blocks: Iterable[Any], use_winograd: bool) -> nn.ModuleList:
+    return nn.ModuleList(_Block(block, use_winograd) for block in blocks)
+
+
+def _merging(cam: Any) -> nn.Conv2d:
+    """The CAM head's convolution of the weighed copies of a map, as one of the map itself."""
+    return _convolution(cam._weighed_merge(), cam.merge.bias, 1, 1)
+
+
+def _phases(conv: PaddedConv) -> nn.Conv2d:
+    """OI33 for a doubled map -> (4O)I22 for the corners of the small one, in the order of `pixel_shuffle`."""
+    weight = conv.weight.detach()
+    for dim in (2, 4):  # vertical, then horizontal behind the new dimension of phases
+        first, second, third = weight.unbind(dim)
+        # Around a corner: the last phase of the pixel before it, then the first one of the pixel behind it.
+        phases = [torch.stack([first + second, third], dim), torch.stack([first, second + third], dim)]
+        weight = torch.stack(phases, 1 if dim == 2 else 2)  # O P I 2 3, O P P I 2 2
+    return _convolution(weight.flatten(0, 2), conv.bias, 4, 1)
+
+
+def _draws_tiles(conv: nn.Conv2d) -> bool:
+    """Is the larger kernel with full vectors less work per pixel than the plain one?"""
+    size, num_outputs = conv.kernel_size[0], conv.out_channels
+    return (size + _TILE - 1) ** 2 * num_outputs < size**2 * (-(-num_outputs // _LANES) * _LANES)
+
+
+def _convolution(weight: Tensor, bias: Tensor | None, repeats: int, stride: int) -> nn.Conv2d:
+    """A convolution without padding; each value of `bias` serves `repeats` outputs."""
+    num_outputs, num_inputs, size, _ = weight.shape
+    conv = nn.Conv2d(num_inputs, num_outputs, size, stride, bias=bias is not None, device=weight.device)
+    conv.weight = nn.Parameter(weight.detach(), requires_grad=False)
+    if bias is not None:
+        conv.bias = nn.Parameter(bias.detach().repeat_interleave(repeats), requires_grad=False)
+    return conv
