@@ -44,7 +44,10 @@ def make_probe() -> Callable[[str, str], dict[str, Any]]:
         def code() -> str | None:
             digest = hashlib.sha256()
             for room in ("alignment", "faceseg", "model", "pipeline"):
-                found = importlib.util.find_spec(room)
+                try:
+                    found = importlib.util.find_spec(room)
+                except (ImportError, ValueError):
+                    found = None
                 if found is None or not found.submodule_search_locations:
                     return None
                 for path in sorted(pathlib.Path(next(iter(found.submodule_search_locations))).glob("*.py")):

@@ -11,10 +11,11 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import perf_counter
 from typing import Any, TypeVar
 
 from .budget import apply_budget, decide_budget
@@ -33,6 +34,7 @@ SCRATCH_VARIABLE = "UGATIT_SCRATCH"
 """Environment variable of a node: the folder on its local disk for chunks that are being rendered."""
 
 _PREFIX = "ugatit-scratch-"
+_LOW_BYTES = 64 << 20
 
 T = TypeVar("T")
 
@@ -45,6 +47,10 @@ class Rendered:
     """Faces in it."""
     first_frame_at: float | None
     """When its node handed its first restyled frame to an encoder, seconds since the epoch."""
+    render_secs: float
+    """How long the rendering took."""
+    hand_in_secs: float
+    """How long it took to bring the files to the shared disk."""
 
 
 @dataclass(frozen=True)
@@ -94,20 +100,18 @@ class ChunkActor:
             attempt: unlike those of all others.
         """
         self._attempt, self._frames, self._faces = attempt, 0, 0
-        local = replace(chunk, path=self._scratch.folder / chunk.path.name)
+        started = perf_counter()
         try:
-            self._studio.attend(work.info.path)
-            _with_less_memory(self._studio, lambda: render_chunk(work, local, self._studio, self._count))
-            hand_in(fence, local, chunk, attempt)
-        except OutOfSpaceError as error:
-            return Failed(
-                OutOfSpaceError(f'on node "{platform.node()}" (scratch folder "{local.path.parent}"): {error}')
-            )
+            apply_budget(self._studio.budget)  # in this thread: it may be another one every time
+            with self._scratch.folder() as scratch, _told_of_scratch(scratch):
+                local = replace(chunk, path=scratch / chunk.path.name)
+                self._studio.attend(work.info.path)
+                _with_less_memory(self._studio, lambda: render_chunk(work, local, self._studio, self._count))
+                rendered = perf_counter()
+                hand_in(fence, local, chunk, attempt)
         except Exception as error:
             return Failed(portable(error), is_memory=_is_out_of_memory(error))
-        finally:
-            self._scratch.clear()
-        return Rendered(self._faces, self._studio.first_frame_at)
+        return Rendered(self._faces, self._studio.first_frame_at, rendered - started, perf_counter() - rendered)
 
     def advance(self) -> tuple[str, int, int]:
         """Tell the running attempt, and the frames and faces of it that are through."""
@@ -140,24 +144,46 @@ def _with_less_memory(studio: Studio, work: Callable[[], T]) -> T:
     return work()
 
 
+@contextmanager
+def _told_of_scratch(scratch: Path) -> Iterator[None]:
+    """Say which disk is full if it is the local one: the user looks at the shared one first."""
+    try:
+        yield
+    except OutOfSpaceError as error:
+        if shutil.disk_usage(scratch).free > _LOW_BYTES:
+            raise
+        raise OutOfSpaceError(
+            f'on node "{platform.node()}" the disk of "{scratch.parent}" is full; free some space there, or set '
+            f"{SCRATCH_VARIABLE} to a folder on a larger disk before Ray is started."
+        ) from error
+
+
 class _Scratch:
-    """A folder on the local disk; what killed renderers left of theirs is removed."""
+    """Folders on the local disk, one per chunk; what killed renderers left of theirs is removed."""
 
     def __init__(self, root: Path) -> None:
+        self._root = root
         for left in root.glob(_PREFIX + "*"):
             _remove_if_left(left)
-        self.folder, self._lock = root, -1
-        while (
-            self.folder == root or not self.folder.is_dir()
-        ):  # one that is not locked yet looks like one that was left
-            self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=root))
-            self._lock = os.open(self.folder, os.O_RDONLY)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
 
-    def clear(self) -> None:
-        """Remove what is in it."""
-        for path in self.folder.iterdir():
-            path.unlink(missing_ok=True)
+    @contextmanager
+    def folder(self) -> Iterator[Path]:
+        """Have a folder as long as the block lasts."""
+        folder, lock = self._locked()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
+
+    def _locked(self) -> tuple[Path, int]:
+        while True:
+            folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._root))
+            lock = os.open(folder, os.O_RDONLY)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if folder.is_dir():  # until it is locked it looks like one that was left
+                return folder, lock
+            os.close(lock)
 
 
 def _remove_if_left(folder: Path) -> None:

@@ -56,6 +56,8 @@ class Seat:
     """Name of that rendering."""
     rendering: Any = None
     """Reference to what `render` gives; None while it is idle."""
+    ordered_at: float = 0.0
+    """When it was given its chunk (time.monotonic)."""
     asking: Any = None
     """Reference to what `advance` gives; None while it was not asked."""
     asked_at: float = 0.0
@@ -84,8 +86,8 @@ class Seat:
             attempt: unlike all others.
         """
         self.chunk, self.attempt, self.num_frames = chunk, attempt, 0
-        self.heard_at = self.moved_at = self.asked_at = time.monotonic()
-        self.rendering = self.actor.render.options(concurrency_group="render").remote(work, chunk, fence, attempt)
+        self.ordered_at = self.heard_at = self.moved_at = self.asked_at = time.monotonic()
+        self.rendering = self.actor.render.remote(work, chunk, fence, attempt)
 
     def ask(self) -> None:
         """Have it tell how far it is."""
@@ -112,8 +114,8 @@ class Fleet:
         self._settings = settings
         self._threads = settings.threads
         self._limits: dict[str, int] = {}
-        make: Any = ray.remote(max_restarts=0, max_task_retries=0, concurrency_groups={"render": 1})  # type: ignore[call-overload]
-        self._actor_class = make(ChunkActor)
+        remote: Any = ray.remote  # its type knows less than it can
+        self._actor_class = remote(max_restarts=0, max_task_retries=0, max_concurrency=2)(ChunkActor)
 
     def nodes(self) -> list[Node]:
         """Return the living nodes that could render something."""
@@ -211,4 +213,4 @@ class Fleet:
         actor = self._actor_class.options(
             num_cpus=threads, num_gpus=self._gpu_share(nodes), scheduling_strategy=place
         ).remote(settings, threads)
-        return Seat(node, actor, actor.load.options(concurrency_group="render").remote())
+        return Seat(node, actor, actor.load.remote())

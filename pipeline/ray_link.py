@@ -202,11 +202,12 @@ def _connected(start: Start, tell: Callable[[Any], None]) -> Any:
 
 
 def _no_entry(address: str, error: Exception) -> str:
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    why = " ".join(dict.fromkeys((lines[0], lines[-1])))
     if address.startswith(CLIENT_PREFIX):
-        return f'the Ray cluster at "{address}" does not let us in: {first}'
+        return f'the Ray cluster at "{address}" does not let us in: {why}'
     return (
-        f'no Ray cluster can be joined at "{address}": {first} This machine must be a node of it (`ray start '
+        f'no Ray cluster can be joined at "{address}": {why} This machine must be a node of it (`ray start '
         f"--address=HOST:6379`), else give {CLIENT_PREFIX}HOST:10001."
     )
 

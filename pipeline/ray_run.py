@@ -204,6 +204,14 @@ class Run:
         chunk = seat.chunk
         assert chunk is not None
         if isinstance(outcome, Rendered):
+            logger.info(
+                "Chunk %d was rendered on %s: %.2f s, %.2f s for handing it in, %.2f s from order to answer.",
+                chunk.index,
+                seat.node.name,
+                outcome.render_secs,
+                outcome.hand_in_secs,
+                time.monotonic() - seat.ordered_at,
+            )
             seat.rest()
             self._tell(Advance(*self._board.finish(chunk, outcome.faces)))
             self._tell(ChunkDone(chunk, outcome.first_frame_at))
