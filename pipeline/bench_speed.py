@@ -46,6 +46,13 @@ SECTIONS: tuple[Section, ...] = (
         source="bench_speed_generator:measure",
     ),
     Section(
+        "nvidia",
+        "NVIDIA GPU",
+        "The generator in batches that stay on the GPU, and the ways on and off it: cutting, decoding, encoding.",
+        needs="cuda",
+        source="bench_speed_cuda:measure",
+    ),
+    Section(
         "whole",
         "Whole conversions",
         "Converting clips, everything included, against the plain loop around the public implementation and against "
@@ -113,13 +120,16 @@ class SpeedSettings:
         Raises:
             InputError: one that was named cannot be measured from here.
         """
+        is_cuda = _is_cuda(self.device)
         possible = {"training": self.measure_training is not None, "jobs": self.measure_jobs is not None}
-        usual = {"training": self.effort.has_training, "jobs": self.effort.has_jobs}
+        possible["cuda"] = is_cuda
+        usual = {"training": self.effort.has_training, "jobs": self.effort.has_jobs, "cuda": is_cuda}
         chosen = []
         for section in SECTIONS:
             is_possible = section.needs is None or possible[section.needs]
             if section.name in self.only and not is_possible:
-                raise InputError(f'the section "{section.name}" is measured from the command line only.')
+                where = "on an NVIDIA GPU" if section.needs == "cuda" else "from the command line"
+                raise InputError(f'the section "{section.name}" is measured {where} only.')
             is_usual = not self.only and (section.needs is None or usual[section.needs])
             if is_possible and (section.name in self.only or is_usual):
                 chosen.append(section)
@@ -204,6 +214,12 @@ def run_speed(
         "device": settings.device,
     }
     return BenchResult(_machine(settings), told, results)
+
+
+def _is_cuda(device: str) -> bool:
+    from model.devices import choose_device
+
+    return choose_device(device).type == "cuda"
 
 
 def _machine(settings: SpeedSettings) -> dict[str, str]:

@@ -75,7 +75,7 @@ def _tables(bench: SpeedBench, channels: int, style: Style) -> list[Table]:
     for candidate in candidates:
         runs[candidate.label] = _one(candidate.engine, crops[:1])
     timings = race(runs, bench.effort.crop_rounds, warm_ups=2, on_run=lambda: bench.progress.advance(1))
-    flops, wanted = _flops(public, crops[:1], device), _reference(style, crops)
+    flops, wanted = flops_of(public, crops[:1], device), _reference(style, crops)
     rows: list[tuple[Cell, ...]] = [_public_row(bench, channels, timings[_PUBLIC], flops)]
     for candidate in candidates:
         timing = timings[candidate.label]
@@ -143,7 +143,8 @@ def _one(engine: Engine, crop: Tensor) -> Callable[[], object]:
 
 
 @torch.no_grad()
-def _flops(network: PlainGenerator, crop: Tensor, device: torch.device) -> float:
+def flops_of(network: PlainGenerator, crop: Tensor, device: torch.device) -> float:
+    """Floating-point operations for one 13SS crop; the network is on the device."""
     with FlopCounterMode(display=False) as counter:
         network(crop.to(device))
     return float(counter.get_total_flops())

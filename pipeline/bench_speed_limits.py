@@ -20,6 +20,7 @@ DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16,
 """Arithmetic by name."""
 
 _COPY_BYTES = 256 << 20
+_PRODUCT_SIDE = {"cpu": 2048, "cuda": 8192}
 _MAP = 256, 64
 """Channels and side of the generator's inner map: most of its arithmetic is 3x3 convolutions there."""
 
@@ -62,9 +63,9 @@ def transcode(clip: Path, out: Path) -> None:
     run_ffmpeg(["-y", "-i", file_url(clip), *encoder_arguments(clip), "-an", file_url(out)])
 
 
-def encoder_arguments(clip: Path) -> list[str]:
+def encoder_arguments(clip: Path, codec: str = EncodeSettings.codec) -> list[str]:
     """Ffmpeg's output options with which a conversion of a clip is encoded."""
-    options = plan_encoding(probe(clip), EncodeSettings()).options
+    options = plan_encoding(probe(clip), EncodeSettings(codec=codec)).options
     return [word for name, value in options for word in (f"-{name}", value)]
 
 
@@ -75,7 +76,7 @@ def _precisions(device: str) -> tuple[str, ...]:
 def _arithmetic(bench: SpeedBench, precision: str) -> list[tuple[str, str, Spread]]:
     """(what, unit, speed) of the product and of the convolution; nothing where torch cannot do it."""
     device = torch.device(bench.device)
-    side = 8192 if device.type == "cuda" else 2048
+    side = _PRODUCT_SIDE.get(device.type, 2048)
     found = []
     for what, make, operations in (
         ("product", _product, 2.0 * side**3),
