@@ -29,6 +29,7 @@ Network = Callable[[Tensor], Tensor]
 
 _BATCH_SIZE = 32
 _MAX_SHAPES = 3
+_MAX_STAGINGS = 2
 _NUM_TIMED = 3
 
 
@@ -85,7 +86,7 @@ class CudaEngine:
         self._network, self._device, self._size_px, self._sizes = network, device, size_px, sizes
         self._record = record or GraphRecorder(device)
         self._batches: dict[tuple[int, int], dict[int, _Batch]] = {}
-        self._staging: dict[tuple[int, int], tuple[_Staging, _Staging]] = {}
+        self._staging: dict[torch.Size, tuple[_Staging, _Staging]] = {}
         self._lock = threading.Lock()  # the buffers serve one call at a time
 
     @torch.inference_mode()
@@ -117,8 +118,7 @@ class CudaEngine:
                 batch.crops[: len(given)].copy_(given)
                 taken.copy_(batch.replay()[: len(given)])  # whoever reads it comes later in the same stream
                 continue
-            staging = self._staging_for((crops.shape[2], crops.shape[3]), max(batches))[number % 2]
-            waiting.append(self._start(batch, staging, given, taken))
+            waiting.append(self._start(batch, self._staging_for(batch)[number % 2], given, taken))
             if len(waiting) == 2:  # one batch is copied on the CPU while another is computed
                 waiting.pop(0)()
         for finish in waiting:
@@ -139,13 +139,16 @@ class CudaEngine:
 
         return finish
 
-    def _staging_for(self, size_hw: tuple[int, int], count: int) -> tuple[_Staging, _Staging]:
-        """Two of them, to be used in turn."""
-        if size_hw not in self._staging:
+    def _staging_for(self, batch: _Batch) -> tuple[_Staging, _Staging]:
+        """Two of them, to be used in turn; only those of the last batches are kept."""
+        shape = batch.crops.shape
+        if shape not in self._staging:
+            while len(self._staging) >= _MAX_STAGINGS:
+                del self._staging[next(iter(self._staging))]
             is_pinned, layout = self._device.type == "cuda", torch.channels_last
-            made = [torch.empty(count, 3, *size_hw, pin_memory=is_pinned, memory_format=layout) for _ in range(4)]
-            self._staging = {size_hw: (_Staging(*made[:2]), _Staging(*made[2:]))}
-        return self._staging[size_hw]
+            made = [torch.empty(shape, pin_memory=is_pinned, memory_format=layout) for _ in range(4)]
+            self._staging[shape] = (_Staging(*made[:2]), _Staging(*made[2:]))
+        return self._staging[shape]
 
     def _is_here(self, crops: Tensor) -> bool:
         return crops.device == self._device

@@ -135,7 +135,7 @@ def _generate(picture: Picture, stylist: Stylist) -> RGB:
     shrinks = min(canvas.size_wh) > stylist.size_px
     size = (stylist.size_px, stylist.size_px)
     crop = cv2.resize(whole, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-    output = stylist.engine(to_tensor(np.asarray(crop, np.uint8)[None]))
+    output = stylist.engine(to_tensor(np.asarray(crop, np.uint8)[None], stylist.engine.device))
     if not bool(output.isfinite().all()):
         raise PipelineError("the generator gave numbers that are no picture; try --precision fp32.")
     return np.asarray(to_pictures(output)[0], np.uint8)

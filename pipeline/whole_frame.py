@@ -253,7 +253,7 @@ def keeps_source_colours(engine: Engine, side_px: int = _TEST_SIDE_PX) -> bool:
 
     side = side_px, side_px
     source = np.asarray(cv2.resize(astronaut(), side, interpolation=cv2.INTER_AREA), np.uint8)  # type: ignore[no-untyped-call]
-    styled = to_pictures(engine(to_tensor(source[None])))[0]
+    styled = to_pictures(engine(to_tensor(source[None], engine.device)))[0]
     ours, theirs = (_slow_colours(picture) for picture in (source, styled))
     return float((ours * theirs).sum() / (ours * ours).sum()) > _MIN_COLOUR_SHARE
 
