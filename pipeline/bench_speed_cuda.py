@@ -102,9 +102,9 @@ def _ways(bench: SpeedBench, engine: CudaEngine, style: Style) -> Table:
         fps = bench.note(f"nvidia/way/{name}", Spread.of([1 / secs for secs in own.wall_secs]), "fps")
         rows.append((name, fps.value, 1000 * own.wall.value, 1000 * own.cpu.value))
     note = (
-        f"Each alone, a frame of {_SCENE.name}; a crop shows {_SHOWN_PX}x{_SHOWN_PX} pixels of it. A conversion does "
-        "all of this at the same time: the slowest of those that it uses limits it, or the sum of their CPU times over the "
-        "cores. Encoding includes ffmpeg's own decoding."
+        f"Each alone, a frame of {_SCENE.name}; a crop shows {_SHOWN_PX}x{_SHOWN_PX} pixels of it. "
+        "A conversion does all of this at the same time: the slowest of those that it uses limits it, or the sum of "
+        "their CPU times over the cores. Encoding includes ffmpeg's own decoding."
     )
     return Table("Ways on and off the GPU", ("what", "fps", "ms/frame", "CPU ms/frame"), tuple(rows), note)
 
