@@ -218,13 +218,16 @@ def load_landmark_predictor(
     Raises:
         WeightsError: the file is missing, unreadable, or of another network.
     """
+    import torch
+
     from .landmark_net import LandmarkNet
 
     path = weights or BUILT_IN_WEIGHTS
-    network = LandmarkNet().fold_norms()
+    with torch.device("meta"):  # shapes only; the file's tensors become the parameters
+        network = LandmarkNet().fold_norms()
     tensors = read_weights(path, "landmark")
     try:
-        network.load_state_dict(tensors)
+        network.load_state_dict(tensors, assign=True)
     except RuntimeError as error:
         raise WeightsError(
             f"'{path}' holds another network than the built-in landmark network; give a file written by its recipe. "

@@ -184,12 +184,15 @@ def load_builtin_detector(weights: Path | None = None, device: str = "cpu", **op
     Raises:
         WeightsError: the file is missing, unreadable, or of another network.
     """
+    import torch
+
     from .spotter_net import SpotterNet
 
     path = weights or BUILT_IN_WEIGHTS
-    network = SpotterNet().fold_norms()
+    with torch.device("meta"):  # shapes only; the file's tensors become the parameters
+        network = SpotterNet().fold_norms()
     try:
-        network.load_state_dict(read_weights(path, "face detector"))
+        network.load_state_dict(read_weights(path, "face detector"), assign=True)
     except RuntimeError as error:
         raise WeightsError(
             f"'{path}' holds another network than the built-in face detector; give a file written by its recipe. "

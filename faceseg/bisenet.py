@@ -15,7 +15,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models import resnet18
 
 from .parts import FacePart
 
@@ -63,6 +62,8 @@ class ContextPath(nn.Module):
     """ResNet-18 and two refinement steps that carry the whole picture's context up to stride 8."""
 
     def __init__(self) -> None:
+        from torchvision.models import resnet18  # a second to import, for weights that few people have
+
         super().__init__()
         self.resnet = resnet18(weights=None)
         del self.resnet.avgpool, self.resnet.fc  # the classifier's end

@@ -114,7 +114,7 @@ class ConvNormAct(nn.Module):
     def fold(self) -> None:
         """Fold the batch norm into the convolution; does nothing the second time."""
         if isinstance(self.norm, nn.BatchNorm2d):
-            self.conv = fuse_conv_bn_eval(self.conv, self.norm)
+            self.conv = _unfilled(self.conv) if self.conv.weight.is_meta else fuse_conv_bn_eval(self.conv, self.norm)
             self.norm = nn.Identity()
 
 
@@ -129,3 +129,8 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map NCHW to NCHW."""
         return torch.relu(x + self.second(self.first(x)))
+
+
+def _unfilled(conv: nn.Conv2d) -> nn.Conv2d:
+    """A convolution that can take what folding makes of this one, where there are no weights yet to fold."""
+    return nn.Conv2d(conv.in_channels, conv.out_channels, 3, conv.stride[0], 1, device="meta")
