@@ -102,10 +102,20 @@ class FaceParser(nn.Module):
             row[sorted(group)] = 1.0
         return torch.einsum("gp,nphw->nghw", table, probabilities).clamp(0, 1)
 
+    def logits(self, images: Tensor) -> Tensor:
+        """Compute what a softmax over the parts makes probabilities of, at the resolution that the network has.
+
+        Args:
+            images: N3HW float32 RGB in [-1, 1], aligned faces.
+
+        Returns:
+            N19hw float32.
+        """
+        raise NotImplementedError
+
     def _coarse(self, images: Tensor) -> Tensor:
         """Probabilities before they are enlarged: N19hw."""
-        probabilities: Tensor = self(images)
-        return probabilities
+        return torch.softmax(self.logits(images).contiguous(), dim=1)
 
     def _images(self, pictures: npt.NDArray[np.uint8]) -> Tensor:
         if pictures.ndim != 4 or pictures.shape[3] != 3 or pictures.dtype != np.uint8:
@@ -137,13 +147,16 @@ class BuiltInParser(FaceParser):
         """Compute part probabilities; see `FaceParser.forward`."""
         return F.interpolate(self._coarse(images), images.shape[-2:], mode="bilinear", align_corners=False)
 
+    def logits(self, images: Tensor) -> Tensor:
+        """Compute logits at half the size of the images, whatever that is; see `FaceParser.logits`."""
+        images = images.to(self.part_net.head.weight.dtype)  # a parser may be moved to bfloat16
+        return self.part_net.half_size_logits(images.contiguous(memory_format=torch.channels_last))
+
     def _coarse(self, images: Tensor) -> Tensor:
         working = (self.working_size_px, self.working_size_px)
         if images.shape[-2:] != working:
             images = F.interpolate(images, working, mode="bilinear", align_corners=False, antialias=True)
-        images = images.to(self.part_net.head.weight.dtype)  # a parser may be moved to bfloat16
-        logits = self.part_net.half_size_logits(images.contiguous(memory_format=torch.channels_last))
-        return torch.softmax(logits.contiguous(), dim=1)
+        return super()._coarse(images)
 
 
 class BiSeNetParser(FaceParser):
@@ -160,9 +173,12 @@ class BiSeNetParser(FaceParser):
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute part probabilities; see `FaceParser.forward`."""
+        return self._coarse(images)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Compute logits at the size of the images; see `FaceParser.logits`."""
         logits = self.network(self._prepared(images)).out
-        logits = F.interpolate(logits, images.shape[-2:], mode="bicubic", align_corners=True)
-        return torch.softmax(logits, dim=1)
+        return F.interpolate(logits, images.shape[-2:], mode="bicubic", align_corners=True)
 
     def _prepared(self, images: Tensor) -> Tensor:
         size = (self.working_size_px, self.working_size_px)
@@ -220,7 +236,8 @@ def load_face_parser(weights: Path | None = None, device: str | torch.device = "
     path = find_weights(weights)
     parser: FaceParser
     if path.suffix == ".safetensors":
-        network = PartNet().fold_norms()
+        with torch.device("meta"):  # shapes only; the file's tensors become the parameters
+            network = PartNet().fold_norms()
         _load_state(network, _read_tensors(path), path)
         parser = BuiltInParser(network)
     else:
@@ -233,7 +250,7 @@ def load_face_parser(weights: Path | None = None, device: str | torch.device = "
 
 def _load_state(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
     try:
-        network.load_state_dict(state)
+        network.load_state_dict(state, assign=True)
     except (RuntimeError, AttributeError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ParserWeightsError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from model.errors import DeviceError
@@ -15,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 class CpuCompiler:
-    """What rooms take as their `NetworkCompiler`: exact float32 by OpenVINO, cached on disk.
+    """What rooms take as their `NetworkCompiler`: float32 or bfloat16 by OpenVINO, cached on disk.
 
     Args:
         threads: CPU threads of each network; None is one per core.
@@ -25,13 +26,29 @@ class CpuCompiler:
         self._threads = threads
 
     def __call__(
-        self, network: nn.Module, example: Tensor, *, key: str, dynamic_batch: bool = False
-    ) -> Callable[[Tensor], tuple[Tensor, ...]] | None:
-        """Compile a network, or tell why it runs as it is and return None."""
+        self,
+        network: nn.Module,
+        example: Tensor,
+        *,
+        key: str,
+        precision: str = "fp32",
+        dynamic_batch: bool = False,
+    ) -> Callable[[Tensor], tuple[Tensor, ...]]:
+        """Compile a network; where OpenVINO cannot, tell why and let PyTorch run it as it is."""
         from model.openvino_runtime import compile_network
 
         try:
-            return compile_network(network, example, key=key, threads=self._threads, dynamic_batch=dynamic_batch)
+            return compile_network(
+                network, example, key=key, precision=precision, threads=self._threads, dynamic_batch=dynamic_batch
+            )
         except (DeviceError, ImportError) as error:
             logger.warning("%s runs in PyTorch, which is slower: %s", type(network).__name__, error)
-            return None
+            return partial(_run, network)
+
+
+def _run(network: nn.Module, images: Tensor) -> tuple[Tensor, ...]:
+    import torch
+
+    with torch.inference_mode():
+        outputs = network(images)
+    return outputs if isinstance(outputs, tuple) else (outputs,)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from alignment.errors import LandmarkSetError
 from alignment.points import Points, five_points, outline
 
 from .views import Crop, DrawnMasks, Mask, MaskMaker
+
+if TYPE_CHECKING:
+    from faceseg.group_parser import NetworkCompiler
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +21,13 @@ _SHOWN_FOR = {"head": "bust"}
 
 
 def build_mask_maker(
-    name: str, *, group: str = "head", parts: str = "", parser_weights: Path | None = None, device: str = "cpu"
+    name: str,
+    *,
+    group: str = "head",
+    parts: str = "",
+    parser_weights: Path | None = None,
+    device: str = "cpu",
+    compile_network: NetworkCompiler | None = None,
 ) -> MaskMaker:
     """Choose how masks are made.
 
@@ -27,6 +37,7 @@ def build_mask_maker(
         parts: changes to that, see `faceseg.parts.change_parts`.
         parser_weights: a parser's weights; None takes the best that is here.
         device: where a parser runs.
+        compile_network: makes it fast on a CPU; None runs it as it is.
 
     Raises:
         ParserUnavailableError: `parser` was asked for and its weights are not there.
@@ -36,7 +47,7 @@ def build_mask_maker(
 
     if name in ("auto", "parser"):
         try:
-            return _parser_masks(group, parts, parser_weights, device)
+            return _parser_masks(group, parts, parser_weights, device, compile_network)
         except ParserUnavailableError:
             if name == "parser" or parser_weights is not None:
                 raise
@@ -46,9 +57,12 @@ def build_mask_maker(
     return DrawnMasks(_landmark_mask, "landmarks", draw_part=_landmark_face_mask if group == "face" else None)
 
 
-def _parser_masks(group: str, parts: str, weights: Path | None, device: str) -> MaskMaker:
+def _parser_masks(
+    group: str, parts: str, weights: Path | None, device: str, compile_network: NetworkCompiler | None
+) -> MaskMaker:
     import torch
 
+    from faceseg.group_parser import DRAWING_SIDE_PX, PHOTO_SIDE_PX, GroupParser
     from faceseg.parser import load_face_parser
     from faceseg.parts import change_parts, part_group
     from model.devices import fast_precision
@@ -57,10 +71,14 @@ def _parser_masks(group: str, parts: str, weights: Path | None, device: str) -> 
 
     shown = change_parts(part_group(_SHOWN_FOR.get(group, group)), parts)
     parser = load_face_parser(weights, device)
-    if parser.name == "built-in":  # its answers differ by less than a level of a mask
-        parser = parser.to(
-            {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[fast_precision(torch.device(device))]
+    precision = fast_precision(torch.device(device)) if parser.name == "built-in" else "fp32"
+    if compile_network is not None and device == "cpu":
+        photos, drawings = (
+            GroupParser(parser, compile_network, side_px, precision) for side_px in (PHOTO_SIDE_PX, DRAWING_SIDE_PX)
         )
+        return ParsedMasks(photos, shown, _landmark_mask, drawing_parser=drawings)
+    if parser.name == "built-in":  # its answers differ by less than a level of a mask
+        parser = parser.to({"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[precision])
     return ParsedMasks(parser, shown, _landmark_mask)
 
 

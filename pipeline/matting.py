@@ -46,20 +46,25 @@ def guided(guide: Floats, mask: Floats, radius_px: int, noise_levels: float) -> 
     """
     side = guide.shape[0]
     half = max(side // 2, 1)
-    slopes, offset = _lines(resized(guide, half), resized(mask, half), max(radius_px // 2, 1), noise_levels)
-    fitted = (guide * resized(slopes, side)).sum(axis=2) + resized(offset, side)
-    return np.asarray(np.clip(fitted, 0, 1), np.float32)
-
-
-def _lines(guide: Floats, mask: Floats, radius_px: int, noise_levels: float) -> tuple[Floats, Floats]:
-    """Slopes (SxSx3) and offset (SxS) of the plane in colour space that the mask is around each pixel."""
+    lines = _lines(resized(guide, half), resized(mask, half), max(radius_px // 2, 1), noise_levels)
     r, g, b = cv2.split(guide)
-    mean_r, mean_g, mean_b, mean_mask = (_box(of, radius_px) for of in (r, g, b, mask))
+    slope_r, slope_g, slope_b, fitted = (resized(np.asarray(of, np.float32), side) for of in cv2.split(lines))
+    fitted += r * slope_r
+    fitted += g * slope_g
+    fitted += b * slope_b
+    return np.clip(fitted, 0, 1, out=fitted)
+
+
+def _lines(guide: Floats, mask: Floats, radius_px: int, noise_levels: float) -> Floats:
+    """Slopes and offset (SxSx4) of the plane in colour space that the mask is around each pixel."""
+    r, g, b = cv2.split(guide)
+    products = (r * r, g * g, b * b, r * g, r * b, g * b, r * mask, g * mask, b * mask)
+    means = cv2.split(_box(cv2.merge([r, g, b, mask, *products]), radius_px))
+    mean_r, mean_g, mean_b, mean_mask, *squares, to_r, to_g, to_b = means
     floor = np.float32(noise_levels**2)
-    rr, gg, bb = (_box(c * c, radius_px) - m * m + floor for c, m in ((r, mean_r), (g, mean_g), (b, mean_b)))
-    rg, rb = _box(r * g, radius_px) - mean_r * mean_g, _box(r * b, radius_px) - mean_r * mean_b
-    gb = _box(g * b, radius_px) - mean_g * mean_b
-    to_r, to_g, to_b = (_box(c * mask, radius_px) - m * mean_mask for c, m in ((r, mean_r), (g, mean_g), (b, mean_b)))
+    rr, gg, bb = (of - m * m + floor for of, m in zip(squares[:3], (mean_r, mean_g, mean_b), strict=True))
+    rg, rb, gb = squares[3] - mean_r * mean_g, squares[4] - mean_r * mean_b, squares[5] - mean_g * mean_b
+    to_r, to_g, to_b = to_r - mean_r * mean_mask, to_g - mean_g * mean_mask, to_b - mean_b * mean_mask
     # The symmetric 3x3 system, solved by Cramer's rule for all pixels at once.
     in_rr, in_gg, in_bb = gg * bb - gb * gb, rr * bb - rb * rb, rr * gg - rg * rg
     in_rg, in_rb, in_gb = rb * gb - rg * bb, rg * gb - gg * rb, rg * rb - rr * gb
@@ -68,8 +73,7 @@ def _lines(guide: Floats, mask: Floats, radius_px: int, noise_levels: float) -> 
     slope_g = (in_rg * to_r + in_gg * to_g + in_gb * to_b) * norm
     slope_b = (in_rb * to_r + in_gb * to_g + in_bb * to_b) * norm
     offset = mean_mask - slope_r * mean_r - slope_g * mean_g - slope_b * mean_b
-    slopes = _box(np.dstack([slope_r, slope_g, slope_b]), radius_px)
-    return slopes, _box(offset, radius_px)
+    return _box(cv2.merge([slope_r, slope_g, slope_b, offset]), radius_px)
 
 
 def _box(of: cv2.typing.MatLike, radius_px: int) -> Floats:

@@ -8,13 +8,14 @@ The answers are continuous in what the parser says, so that a mask moves and doe
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from alignment.points import Points
-from faceseg.parser import FaceParser
 from faceseg.parts import COVERED_HEAD, EARS, FACE, HAIR, HEADWEAR, NECK, FacePart, PartGroup
 
 from .geometry import face_geometry
@@ -43,54 +44,71 @@ _FEATHER = 0.025
 """Standard deviation of the last softening, in eye distances."""
 
 
+class GroupsOfParts(Protocol):
+    """A parser that tells groups of parts."""
+
+    def parse_groups(self, pictures: npt.NDArray[np.uint8], groups: Sequence[PartGroup]) -> Tensor:
+        """Compute the probability of each group in NxSxSx3 uint8 RGB pictures: NGhw in [0, 1]."""
+        ...
+
+
 class ParsedMasks:
     """Makes masks of some parts of the head with a parser."""
 
     name = "parser"
 
-    def __init__(self, parser: FaceParser, parts: PartGroup, draw: Callable[[Crop, Points], Mask]) -> None:
+    def __init__(
+        self,
+        parser: GroupsOfParts,
+        parts: PartGroup,
+        draw: Callable[[Crop, Points], Mask],
+        *,
+        drawing_parser: GroupsOfParts | None = None,
+    ) -> None:
         """Choose the parts.
 
         Args:
             parser: labels crops.
             parts: what is restyled.
             draw: makes a mask from the landmarks (crop, landmarks) where the parser sees no face.
+            drawing_parser: labels restyled crops; None takes the same.
         """
-        self._parser = parser
+        self._parser, self._drawing_parser = parser, drawing_parser or parser
         self._draw = draw
         self._groups = (parts - NECK, parts & NECK, FACE, _COVER, _SKIN, _CLOTH, _BACKGROUND)
         self._drawn_groups = (parts & COVERED_HEAD,)
 
     def before(self, crops: Sequence[Crop], landmarks: Sequence[Points]) -> list[HeadView]:
         """Look at crops before the generator does: see `MaskMaker`."""
-        maps = self._shares(np.stack(crops), self._groups)
+        maps = _shares(self._parser, crops, self._groups)
         return [self._view(*each) for each in zip(crops, landmarks, maps, strict=True)]
 
     def after(self, views: Sequence[HeadView], crops: Sequence[Crop], styled: Sequence[Crop]) -> list[Mask]:
         """Make the masks to paste with: see `MaskMaker`."""
-        maps = self._shares(np.stack(styled), self._drawn_groups)
+        maps = _shares(self._drawing_parser, styled, self._drawn_groups)
         return [_mask(view, crop, shares[0]) for view, crop, shares in zip(views, crops, maps, strict=True)]
 
     def _view(self, crop: Crop, landmarks: Points, maps: Floats) -> HeadView:
-        head, neck, inner, *ground = maps
-        size, face, background = crop.shape[0], face_geometry(landmarks), ground[-1]
-        area = face.area(GROUND_SIDE_PX, size)
-        small_head, small_neck, small_inner = (resized(of, GROUND_SIDE_PX) for of in (head, neck, inner))
-        own = resized(_own(small_head + small_neck, small_inner, area), size)
-        shown, keeps = resized(np.minimum(head + neck, 1), size) * own, resized(1 - background, size)
-        seen = float((resized(keeps, GROUND_SIDE_PX) * area).sum() / max(float(area.sum()), 1.0))
+        head, neck, *_, background = maps
+        size, face = crop.shape[0], face_geometry(landmarks)
+        half, area = size // 2, face.area(GROUND_SIDE_PX, size)
+        small_head, small_neck, small_inner, *ground = (resized(of, GROUND_SIDE_PX) for of in maps)
+        own = resized(_own(small_head + small_neck, small_inner, area), half)
+        shown, keeps = resized(np.minimum(head + neck, 1), half) * own, resized(1 - background, half)
+        seen = float(((1 - ground[-1]) * area).sum() / max(float(area.sum()), 1.0))
         trust = float(smoothstep(np.array([seen], np.float32), _SEEN_LOW, _SEEN_HIGH)[0])
         if trust < 1:
-            drawn = self._draw(crop, landmarks)
+            drawn = resized(self._draw(crop, landmarks), half)
             shown, keeps = trust * shown + (1 - trust) * drawn, trust * keeps + (1 - trust) * drawn
-        small_ground = np.dstack([resized(of, GROUND_SIDE_PX) for of in ground])
         below = smoothstep(face.below_chin(GROUND_SIDE_PX, size), _NECK_FROM, _NECK_TO)
-        fade = inside(size) * resized(1 - below * _neck_share(small_head, small_neck), size)
-        return HeadView(soft(keeps, 1.0), shown, fade, small_ground, soft(area, 1.5), face, trust)
+        fade = inside(half) * resized(1 - below * _neck_share(small_head, small_neck), half)
+        small_ground = np.asarray(cv2.merge(ground), np.float32)
+        return HeadView(resized(soft(keeps, 0.5), size), shown, fade, small_ground, soft(area, 1.5), face, trust)
 
-    def _shares(self, pictures: npt.NDArray[np.uint8], groups: Sequence[PartGroup]) -> Floats:
-        """Probability of each group of parts, at the parser's resolution: NGhw."""
-        return self._parser.parse_groups(pictures, groups).float().cpu().numpy()
+
+def _shares(parser: GroupsOfParts, pictures: Sequence[Crop], groups: Sequence[PartGroup]) -> Floats:
+    """Probability of each group of parts, at the parser's resolution: NGhw."""
+    return parser.parse_groups(np.stack(pictures), groups).float().cpu().numpy()
 
 
 def _neck_share(head: Floats, neck: Floats) -> Floats:
@@ -123,13 +141,14 @@ def _nearer(inner: Floats, area: Floats) -> Floats:
 
 def _mask(view: HeadView, crop: Crop, drawn: Floats) -> Mask:
     """What is pasted: the filmed head up to its edges, and the drawn head where that reaches a little further."""
-    size, eye_px = crop.shape[0], view.face.eye_distance_px
+    size, half, eye_px = crop.shape[0], view.shown.shape[0], view.face.eye_distance_px
     in_front = resized(view.area, drawn.shape[0]) * (1 - smoothstep(drawn, _AGREED_LOW, _AGREED_HIGH)) * view.trust
-    shown = view.shown * (1 - resized(in_front, size))
-    filmed = guided(crop.astype(np.float32), smoothstep(shown, _FRONT_LOW, _FRONT_HIGH), _EDGE_PX, _EDGE_LEVELS)
+    shown = view.shown * (1 - resized(in_front, half))
+    guide = resized(crop, half)
+    filmed = guided(guide, smoothstep(shown, _FRONT_LOW, _FRONT_HIGH), _EDGE_PX * half // size, _EDGE_LEVELS)
     filmed = smoothstep(filmed, 0.1, 0.9)
     small = soft(resized(view.shown, GROUND_SIDE_PX), _REACH * eye_px * GROUND_SIDE_PX / size)
-    near = resized(smoothstep(np.minimum(2.5 * small, 1), 0.1, 0.6) * (1 - view.area), size)
-    beyond = smoothstep(resized(drawn, size), _FRONT_LOW, _FRONT_HIGH) * near
-    mask = soft(np.maximum(filmed, beyond), max(_FEATHER * eye_px, 0.5))
-    return np.asarray(mask * view.fade, np.float32)
+    near = resized(smoothstep(np.minimum(2.5 * small, 1), 0.1, 0.6) * (1 - view.area), half)
+    beyond = smoothstep(resized(drawn, half), _FRONT_LOW, _FRONT_HIGH) * near
+    mask = soft(np.maximum(filmed, beyond), max(_FEATHER * eye_px, 0.5) * half / size)
+    return resized(mask * view.fade, size)

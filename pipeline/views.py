@@ -33,9 +33,9 @@ class HeadView:
     keeps: Mask
     """SxS in [0, 1]: what keeps its colour when the generator is shown the crop; the rest is background."""
     shown: Mask
-    """SxS in [0, 1]: the head to be restyled, as filmed."""
+    """SxS or half of that, in [0, 1]: the head to be restyled, as filmed."""
     fade: Mask
-    """SxS in [0, 1]: how strongly the style shows: less down the neck and where the head leaves the crop."""
+    """Of the size of `shown`, in [0, 1]: how strongly the style shows; less down the neck and at the crop's border."""
     ground: Floats
     """64x64xM in [0, 1]: how much of each pixel is of which material (skin, hair, cloth, background), or M = 1."""
     area: Floats

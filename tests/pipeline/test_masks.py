@@ -166,7 +166,7 @@ def test_a_hand_before_the_face_stays_in_front() -> None:
     cv2.rectangle(labels, (110, 130), (140, 255), FacePart.BACKGROUND, -1)
     mask = parsed(labels, head_labels())  # the drawn face shows no hand
     assert mask[150, 125] < 0.05
-    assert mask[150, 95] > 0.9
+    assert mask[150, 95] > 0.85
 
 
 def test_a_drawn_head_that_is_a_little_larger_is_shown_to_its_outline_and_a_far_larger_one_is_not() -> None:
