@@ -14,8 +14,13 @@ def _both(dtype=torch.float32, count=2, **changes):
 
     plain = tiny_generator(**changes).to(DEVICE, dtype, memory_format=torch.channels_last)
     crops = random_crops(count).to(DEVICE)
-    with torch.inference_mode():
+    with torch.inference_mode(), _exact():
         return FusedGenerator(plain)(crops), plain(crops).image
+
+
+def _exact():
+    """float32 convolutions in float32 on a GPU, too."""
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
 
 
 @pytest.mark.parametrize(
@@ -46,5 +51,5 @@ def test_a_picture_does_not_depend_on_the_others():
 
     network = FusedGenerator(tiny_generator(head_size=1).to(DEVICE, memory_format=torch.channels_last))
     crops = random_crops(3).to(DEVICE)
-    with torch.inference_mode():
-        assert torch.allclose(network(crops)[1:2], network(crops[1:2]), atol=1e-6)
+    with torch.inference_mode(), _exact():
+        assert torch.allclose(network(crops)[1:2], network(crops[1:2]), atol=1e-5)
