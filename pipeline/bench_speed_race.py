@@ -5,11 +5,15 @@ What is compared are the ratios within a round. It knows nothing of what it time
 
 from __future__ import annotations
 
-import os
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from time import perf_counter
+from time import perf_counter, process_time
+
+try:
+    from resource import RUSAGE_CHILDREN, getrusage
+except ImportError:  # Windows
+    getrusage = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)
@@ -102,5 +106,8 @@ def ratio(rival: Sequence[float], own: Sequence[float]) -> Spread:
 
 def cpu_secs() -> float:
     """Seconds that all threads of this process and its ended children have computed."""
-    used = os.times()
-    return used.user + used.system + used.children_user + used.children_system
+    own = process_time()
+    if getrusage is None:
+        return own
+    children = getrusage(RUSAGE_CHILDREN)
+    return own + children.ru_utime + children.ru_stime

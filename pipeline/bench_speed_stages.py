@@ -107,8 +107,8 @@ def _table(bench: SpeedBench, scene: Scene) -> Table:
         rows.append(_row(bench, scene, name, own, bare, per_face))
     note = (
         f"{num_frames} frames, {num_faces} faces, {rounds} rounds; the style's generator is left out (identity). ms by "
-        f"the clock, CPU ms of all cores, ffmpeg's included. x {BARE}: how often libav could decode the frame "
-        f"meanwhile ({1000 * bare.wall.value:.2f} ms), round by round, in brackets the smallest and the largest. "
+        f"the clock, CPU ms of all cores, ffmpeg's included. x {BARE}: CPU time over that of libav decoding the frame "
+        f"({1000 * bare.cpu.value:.2f} ms), round by round, in brackets the smallest and the largest. "
         "Detection: a frame in five is searched. Render: all of the second pass between decoding and encoding; blend, "
         "paste and measure are what it books itself."
     )

@@ -62,12 +62,6 @@ def sections(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_module, "SECTIONS", fakes)
 
 
-def test_bench_alone_says_what_it_can_measure() -> None:
-    result = run()
-    assert result.exit_code == 2
-    assert "bench --quality" in result.output
-
-
 def test_every_section_can_be_loaded() -> None:
     for section in bench_module.SECTIONS:
         module, _, function = (section.source or f"bench_{section.name}:measure").partition(":")
