@@ -17,6 +17,7 @@ from .cuda_decode import iter_chunk_on
 from .encode import EncodePlan, VideoEncoder
 from .errors import UnreadableInputError
 from .mediainfo import MediaInfo
+from .meter import measured_every
 from .plan import Plan
 from .prefetch import prefetch
 from .render import MAX_WAITING_BYTES, ChunkRenderer, Rendered
@@ -98,6 +99,7 @@ def _renderer(work: VideoWork, studio: Studio) -> ChunkRenderer:
         opacity=settings.strength,
         is_overlapped=studio.budget.is_overlapped,
         keeps_source=settings.compare != "none",
+        measured_every=measured_every(work.analysis.num_frames),
     )
 
 

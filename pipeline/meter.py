@@ -3,7 +3,8 @@
 Warp error = mean |frame t - frame t-1 warped by the source's optical flow| inside the paste mask, occluded pixels left
 out, in grey levels (0..255). The definition of Lai et al., "Learning Blind Video Temporal Consistency", ECCV 2018,
 section 4.3, with absolute differences. Mask flicker = the same of the mask itself, in % of the mask's area. Seam
-excess: see seam.py.
+excess: see seam.py. All this costs as much as the rest that is done to a face, and only informs: of a long video one
+pair of frames in eight is measured.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ Mask = npt.NDArray[np.float32]
 
 _MIN_SIDE_PX = 16
 """Smaller regions are not measured."""
+_LEAST_PAIRS, _MOST_APART = 32, 8
+"""So many pairs of frames are measured at least, if there are as many; and one in so many at least."""
 _MAX_ROUND_TRIP_PX = 1.0
 """A pixel whose forward and backward flow disagree by more is occluded."""
 
@@ -68,6 +71,7 @@ class WarpErrorSums:
 class _Shown(NamedTuple):
     """A frame before and after pasting, and where."""
 
+    index: int
     source: Grey
     output: Grey
     regions: Sequence[Region]
@@ -75,8 +79,10 @@ class _Shown(NamedTuple):
 
 @dataclass
 class WarpErrorMeter:
-    """Compares each frame with the one before it."""
+    """Compares frames with those before them: each, or some that are chosen by their index in the video alone."""
 
+    every: int = 1
+    """Frames whose index is a multiple of this are measured."""
     sums: WarpErrorSums = field(default_factory=WarpErrorSums)
     _before: _Shown | None = None
 
@@ -84,21 +90,28 @@ class WarpErrorMeter:
         """Set the flow up."""
         self._flow = FlowEstimator()
 
-    def update(self, source: Grey, output: Grey, regions: list[Region], is_cut: bool = False) -> None:
+    def wants(self, index: int) -> bool:
+        """Tell whether a frame is measured, or the one after it against it; others need not be given."""
+        return index % self.every == 0 or (index + 1) % self.every == 0
+
+    def update(self, index: int, source: Grey, output: Grey, regions: list[Region], is_cut: bool = False) -> None:
         """Take the next frame in.
 
         Args:
+            index: its place in the video.
             source: luma HxW uint8 before pasting.
             output: luma HxW uint8 after pasting.
             regions: where faces were pasted in this frame.
             is_cut: this frame starts a new scene: nothing to compare with.
         """
-        before, self._before = self._before, _Shown(source, output, regions)
+        before, self._before = self._before, _Shown(index, source, output, regions)
+        if index % self.every:
+            return
         for region in regions:
             if min(region.mask.shape) >= _MIN_SIDE_PX:
                 size_wh = _measured_wh(region)
                 self._measure_seam(self._before, region, size_wh)
-                if before is not None and not is_cut:
+                if before is not None and before.index == index - 1 and not is_cut:
                     self._measure_change(before, self._before, region, size_wh)
 
     def _measure_seam(self, now: _Shown, region: Region, size_wh: tuple[int, int]) -> None:
@@ -120,6 +133,11 @@ class WarpErrorMeter:
         self.sums.output += float((cv2.absdiff(output, warp_by_flow(old_output, back)) * weight).sum())
         self.sums.mask_area += float(mask.sum())
         self.sums.mask_change += float((np.abs(mask - warp_by_flow(old_mask, back)) * is_seen).sum())
+
+
+def measured_every(num_frames: int) -> int:
+    """How far apart the frames are that are measured in a video of this length."""
+    return min(max(num_frames // _LEAST_PAIRS, 1), _MOST_APART)
 
 
 def _measured_wh(region: Region) -> tuple[int, int]:

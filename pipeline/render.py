@@ -18,7 +18,7 @@ import numpy as np
 from .cast import Cast
 from .face_paster import FacePaster, steadied
 from .frames import Frame
-from .meter import WarpErrorMeter, luma8
+from .meter import Grey, WarpErrorMeter, luma8
 from .paste import Region
 from .plan import Placement
 from .prefetch import prefetch
@@ -68,6 +68,7 @@ class ChunkRenderer:
         opacity: float = 1.0,
         is_overlapped: bool = False,
         keeps_source: bool = False,
+        measured_every: int = 1,
     ) -> None:
         """Put the tools together.
 
@@ -80,9 +81,10 @@ class ChunkRenderer:
             opacity: 0..1, how strongly whole frames are restyled.
             is_overlapped: restyle in a thread of its own, ahead of what finishes the frames.
             keeps_source: hand out the source of every frame that is painted.
+            measured_every: see WarpErrorMeter.
         """
         self.stats = RenderStats()
-        self.meter = WarpErrorMeter()
+        self.meter = WarpErrorMeter(measured_every)
         self._stylist = stylist
         self._faces_in = faces_in
         self._cuts = cuts
@@ -159,19 +161,25 @@ class ChunkRenderer:
     def _finish(self, window: Sequence[_Styled], index: int) -> Rendered:
         here = next(styled for styled in window if styled.index == index)
         if not here.faces and here.whole is None:
-            luma = luma8(here.frame)
-            self.meter.update(luma, luma, [], index in self._cuts)
+            self._measure(index, None, here.frame, [])
             return Rendered(here.frame, None, is_changed=False)
         # Neighbours still need this frame's crops, not its pixels: painting it in place is safe.
-        source, source_luma = here.frame.copy() if self._keeps_source else None, luma8(here.frame)
+        source = here.frame.copy() if self._keeps_source else None
+        source_luma = luma8(here.frame) if self.meter.wants(index) else None
         painted = None if here.whole is None else self._paint(here.frame, window, index, here.whole)
         regions = [region for track in here.faces if (region := self._paste(here.frame, window, index, track))]
         self.stats.num_frames_pasted += bool(regions)
         regions = regions if painted is None else [painted]
-        before = perf_counter()
-        self.meter.update(source_luma, luma8(here.frame), regions, index in self._cuts)
-        self.stats.spend("measure", before)
+        self._measure(index, source_luma, here.frame, regions)
         return Rendered(here.frame, source, is_changed=True)
+
+    def _measure(self, index: int, source: Grey | None, frame: Frame, regions: list[Region]) -> None:
+        """Show a finished frame to the meter if it wants it; `source` is its luma before, None if that is the same."""
+        if self.meter.wants(index):
+            before = perf_counter()
+            output = luma8(frame)
+            self.meter.update(index, output if source is None else source, output, regions, index in self._cuts)
+            self.stats.spend("measure", before)
 
     def _paint(self, frame: Frame, window: Sequence[_Styled], index: int, whole: StyledPicture) -> Region | None:
         """Restyle the whole frame; None where that is broken and the source stays."""

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.meter import WarpErrorMeter, WarpErrorSums
+from pipeline.meter import WarpErrorMeter, WarpErrorSums, measured_every
 from pipeline.paste import Region
 
 Grey = npt.NDArray[np.uint8]
@@ -21,7 +21,7 @@ def texture(shift: float = 0.0) -> Grey:
 def errors(frames: list[tuple[Grey, Grey]], cuts: tuple[int, ...] = ()) -> tuple[float | None, float | None]:
     meter = WarpErrorMeter()
     for i, (source, output) in enumerate(frames):
-        meter.update(source, output, [REGION], i in cuts)
+        meter.update(i, source, output, [REGION], i in cuts)
     return meter.sums.means()
 
 
@@ -46,6 +46,22 @@ def test_a_cut_is_not_measured() -> None:
     assert errors(frames, cuts=(1,)) == (None, None)
 
 
+def test_frames_are_chosen_by_their_index_and_only_neighbours_are_compared() -> None:
+    # Given a video whose frames differ in every other pair
+    meter = WarpErrorMeter(every=4)
+    given = [i for i in range(3, 14) if meter.wants(i)]
+    for i in given:
+        meter.update(i, texture(), texture() if i < 8 else texture() // 2, [REGION])
+    # Then the pairs (3, 4), (7, 8) and (11, 12) are measured, and the middle one is where the output changes
+    assert given == [3, 4, 7, 8, 11, 12]
+    assert meter.sums.pixels == 3 * REGION.mask.size
+    assert meter.sums.output / REGION.mask.size > 20
+
+
+def test_short_videos_are_measured_as_a_whole_and_long_ones_in_part() -> None:
+    assert [measured_every(n) for n in (1, 63, 64, 255, 256, 100_000)] == [1, 1, 2, 7, 8, 8]
+
+
 def test_chunks_add_up() -> None:
     total = WarpErrorSums()
     total.add(WarpErrorSums(10, 20, 30))
@@ -56,7 +72,7 @@ def test_chunks_add_up() -> None:
 def flicker(masks: list[npt.NDArray[np.float32]], shift: float = 0.0) -> float | None:
     meter = WarpErrorMeter()
     for i, mask in enumerate(masks):
-        meter.update(texture(shift * i), texture(shift * i), [Region(20, 20, mask)])
+        meter.update(i, texture(shift * i), texture(shift * i), [Region(20, 20, mask)])
     return meter.sums.mean_mask_flicker
 
 
@@ -76,8 +92,8 @@ def test_a_mask_that_moves_with_the_picture_does_not_flicker_and_one_that_breath
 
 def test_a_region_that_moved_is_compared_with_the_mask_where_it_was() -> None:
     meter = WarpErrorMeter()
-    meter.update(texture(), texture(), [Region(20, 20, disc(30))])
-    meter.update(texture(), texture(), [Region(24, 22, disc(30)[2:, 4:])])
+    meter.update(0, texture(), texture(), [Region(20, 20, disc(30))])
+    meter.update(1, texture(), texture(), [Region(24, 22, disc(30)[2:, 4:])])
     assert meter.sums.mean_mask_flicker is not None
     assert meter.sums.mean_mask_flicker < 0.5
 
@@ -86,6 +102,6 @@ def test_a_visible_border_shows_in_the_seam_excess() -> None:
     meter = WarpErrorMeter()
     brighter = texture().astype(np.float32)
     brighter[20:140, 20:140] += 40 * disc(30)
-    meter.update(texture(), np.clip(brighter, 0, 255).astype(np.uint8), [Region(20, 20, disc(30))])
+    meter.update(0, texture(), np.clip(brighter, 0, 255).astype(np.uint8), [Region(20, 20, disc(30))])
     assert meter.sums.mean_seam_excess is not None
     assert meter.sums.mean_seam_excess > 2
