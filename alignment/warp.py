@@ -48,6 +48,7 @@ def warp_crop(
     *,
     border: str = "replicate",
     border_value: float = 0.0,
+    keeps_fractions: bool = False,
 ) -> npt.NDArray[Any]:
     """Cut a square crop out of a picture.
 
@@ -60,9 +61,10 @@ def warp_crop(
         size_px: side of the crop.
         border: a key of BORDERS.
         border_value: the value outside the picture for border="constant".
+        keeps_fractions: do not round the means.
 
     Returns:
-        size_px x size_px (x C) of the picture's dtype.
+        size_px x size_px (x C) of the picture's dtype, or float32 where fractions are kept.
     """
     linear = np.asarray(source_to_crop, np.float64)[:, :2]
     scale = math.sqrt(abs(float(np.linalg.det(linear))))
@@ -77,6 +79,8 @@ def warp_crop(
         borderMode=BORDERS[border],
         borderValue=(border_value,) * 4,
     )
+    if keeps_fractions:
+        fine = np.asarray(fine, np.float32)
     if factor == 1:
         return np.asarray(fine)
     return np.asarray(cv2.resize(fine, (size_px, size_px), interpolation=cv2.INTER_AREA))

@@ -31,6 +31,8 @@ Floats = npt.NDArray[np.float32]
 
 Kind = Literal["yuv", "gray", "rgb"]
 
+_NOTHING = (0.0, 0.0, 0.0, 0.0)
+
 
 @dataclass(frozen=True)
 class PixelLayout:
@@ -238,7 +240,7 @@ class Frame:
             rgb = cv2.merge([(samples[i].astype(np.float32) - offset) * scale for i in order]).astype(np.float32)
         if self.colour.is_hdr:
             rgb = sdr_from_hdr(rgb, self.colour)
-        return np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
+        return np.asarray(cv2.add(rgb, _NOTHING, dtype=cv2.CV_8U), np.uint8)  # rounds to even, keeps within 0 and 255
 
     def _linear_scale(self) -> tuple[np.float32, np.float32]:
         """Return (scale, offset) of gray and RGB samples: value in [0, 255] = (sample - offset) * scale."""

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
+import torch
 from safetensors.numpy import load_file, save_file
 
 from alignment.errors import LandmarkerUnavailableError, LandmarkSetError, WeightsError
+from alignment.landmark_net import LandmarkNet
 from alignment.landmarks import (
     BUILT_IN_WEIGHTS,
     PRESENCE_THRESHOLD,
@@ -177,6 +179,24 @@ def test_the_same_call_gives_the_same_bits(
     assert first.presence == second.presence
     np.testing.assert_array_equal(first.landmarks, second.landmarks)
     assert first.landmarks.dtype == np.float32
+
+
+def test_a_compiled_network_looks_in_the_place_of_its_own(astronaut: np.ndarray, landmarks: Points) -> None:
+    # Given a compiler that notes its order and hands back something like the network
+    asked = list[tuple[tuple[int, ...], int, bool]]()
+
+    def compiler(network: LandmarkNet, example: torch.Tensor, *, key: str, dynamic_batch: bool = False) -> object:
+        asked.append((tuple(example.shape), len(key), dynamic_batch))
+        return lambda regions: (network(regions).landmarks + 1, network(regions).presence_logits)
+
+    own = load_landmark_predictor(compile_network=compiler)
+    # When it looks at a face
+    roi = roi_from_landmarks(landmarks, 128)
+    [seen], [expected] = own.predict(astronaut, [roi]), load_landmark_predictor().predict(astronaut, [roi])
+    # Then what was handed back has answered, for any number of regions
+    assert asked == [((1, 3, 128, 128), 64, True)]
+    offset = transform_points(roi, seen.landmarks) - transform_points(roi, expected.landmarks)
+    np.testing.assert_allclose(offset, 128, atol=0.1)
 
 
 def test_no_regions_give_no_results(predictor: LandmarkPredictor, astronaut: np.ndarray) -> None:

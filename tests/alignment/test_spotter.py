@@ -156,3 +156,51 @@ def test_weights_of_another_network_are_refused_by_name(tmp_path: Path) -> None:
 def test_weights_that_are_not_there_are_named(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"gone\.safetensors' cannot be read"):
         build_detector("builtin", weights=tmp_path / "gone.safetensors")
+
+
+class Compiler:
+    """Notes what it is asked for, and hands the network back, its scores lowered so that it is known."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[tuple[int, ...], str]] = []
+
+    def __call__(self, network: SpotterNet, example: torch.Tensor, *, key: str, dynamic_batch: bool = False) -> object:
+        self.asked.append((tuple(example.shape), key))
+        return lambda pictures: tuple(network(pictures)._replace(score_logits=network(pictures).score_logits - 0.1))
+
+
+class Picture:
+    """The astronaut as a frame of a video."""
+
+    def __init__(self, picture: Frame) -> None:
+        self.picture, self.asked = picture, list[int]()
+        self.size_wh = picture.shape[1], picture.shape[0]
+
+    def thumbnail(self, short_side: int) -> Frame:
+        self.asked.append(short_side)
+        scale = min(1.0, short_side / min(self.size_wh))
+        size = round(self.size_wh[0] * scale), round(self.size_wh[1] * scale)
+        return np.asarray(cv2.resize(self.picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def test_a_compiled_network_searches_what_comes_in_series_and_nothing_else(astronaut: Frame) -> None:
+    compiler = Compiler()
+    detector = load_builtin_detector(compile_network=compiler)
+    [alone], [first], [second] = (detector.detect_in([Picture(astronaut)], is_series=i > 0)[0] for i in range(3))
+    # Then it was compiled once, for that size, and only the series was searched by it
+    assert [shape for shape, _ in compiler.asked] == [(1, 3, 384, 384)]
+    assert len(compiler.asked[0][1]) == 64
+    assert first.score == second.score < alone.score
+    np.testing.assert_allclose(first.box_xyxy, alone.box_xyxy, atol=0.01)
+
+
+def test_where_nothing_can_be_compiled_the_network_runs_as_it_is(astronaut: Frame, detector: BuiltInDetector) -> None:
+    own = load_builtin_detector(compile_network=lambda *_, **__: None)
+    [[face]], [expected] = own.detect_in([Picture(astronaut)], is_series=True), detector.detect(astronaut)
+    assert face.score == pytest.approx(expected.score, abs=1e-5)
+
+
+def test_a_picture_is_asked_for_no_more_pixels_than_are_searched(detector: BuiltInDetector, astronaut: Frame) -> None:
+    shown, empty = Picture(astronaut), Picture(np.zeros((1080, 1920, 3), np.uint8))
+    detector.detect_in([shown, empty])
+    assert (shown.asked, empty.asked) == ([360], [360, 720])

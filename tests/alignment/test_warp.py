@@ -153,3 +153,11 @@ def test_params_are_taken_apart_and_put_together() -> None:
 def test_a_transform_without_inverse_is_refused() -> None:
     with pytest.raises(ValueError, match="no inverse"):
         invert(np.array([[1, 2, 0], [2, 4, 0]], np.float32))
+
+
+def test_means_keep_their_fractions_where_asked() -> None:
+    stripes = np.tile(np.array([10, 11], np.uint8), (64, 32))
+    exact = warp_crop(stripes, np.array([[0.25, 0, -0.375], [0, 0.25, -0.375]], np.float32), 8, keeps_fractions=True)
+    assert exact.dtype == np.float32
+    assert exact[1:-1, 1:-1].mean() == pytest.approx(10.5, abs=0.1)
+    assert (exact != np.rint(exact)).mean() > 0.5

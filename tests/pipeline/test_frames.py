@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from alignment.warp import SimilarityParams, from_params
 from pipeline.colour import ColourTags
+from pipeline.crops import crop_of_region
 from pipeline.errors import UnsupportedInputError
 from pipeline.frames import Frame
 from pipeline.orientation import Orientation
@@ -169,6 +171,42 @@ def test_the_opacity_plane_does_not_colour_a_thumbnail() -> None:
     frame, _ = painted("yuva420p", 64, 48)
     plain, _ = painted("yuv420p", 64, 48)
     assert np.array_equal(frame.thumbnail(24), plain.thumbnail(24))
+
+
+@pytest.mark.parametrize("tags", [ColourTags("tv", "bt709"), ColourTags("pc")])
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "gray", "gbrp", "yuv420p10le"])
+def test_a_grey_thumbnail_shows_how_light_the_picture_is(pix_fmt: str, tags: ColourTags) -> None:
+    frame, _ = painted(pix_fmt, 160, 96, tags)
+    grey, small = frame.grey_thumbnail(24), frame.thumbnail(24)
+    assert (grey.shape, grey.dtype) == ((24, 40), np.uint8)
+    assert np.abs(grey.astype(float) - small.mean(axis=2)).max() < 12
+
+
+@pytest.mark.parametrize("orientation", [Orientation(d, m) for d in (0, 90, 180, 270) for m in (False, True)])
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv411p", "yuv420p10le", "gbrp", "gray", "yuva420p"])
+def test_a_crop_shows_what_its_region_shows(pix_fmt: str, orientation: Orientation) -> None:
+    frame = blank_frame(pix_fmt, 200, 130, orientation=orientation)
+    frame.paste_rgb(0, 0, smooth_picture(*frame.size_wh), np.ones(frame.size_wh[::-1], np.float32))
+    for scale, turn in ((0.15, 0.3), (0.4, -0.5), (0.9, 0.2), (2.5, 3.0)):
+        middle = SimilarityParams(np.log(scale), turn, 0, 0)
+        transform = from_params(middle)
+        transform[:, 2] = 24 - transform[:, :2] @ (np.array(frame.size_wh) / 2 + (17, -9))
+        difference = np.abs(frame.crop(transform, 48).astype(int) - crop_of_region(frame, transform, 48))
+        assert difference.mean() < 1.5, scale  # most of it where the edge repeats: at the scale sampled
+        assert np.percentile(difference, 99) <= 6, scale
+
+
+def test_a_crop_beyond_the_frame_repeats_its_edge() -> None:
+    frame, _ = painted("yuv420p", 64, 48)
+    away = np.array([[0.2, 0, 60], [0, 0.2, 60]], np.float32)
+    assert np.ptp(frame.crop(away, 16).astype(int), axis=(0, 1)).max() <= 1
+
+
+@pytest.mark.parametrize("size_wh", [(1, 1), (3, 2), (2, 5)])
+def test_crops_and_thumbnails_of_the_smallest_frames_can_be_had(size_wh: tuple[int, int]) -> None:
+    frame = blank_frame("yuv420p", *size_wh)
+    assert frame.crop(np.array([[0.01, 0, 2], [0, 0.01, 2]], np.float32), 8).shape == (8, 8, 3)
+    assert frame.thumbnail(1).shape[:2] == frame.grey_thumbnail(1).shape
 
 
 def test_a_copy_is_independent_and_has_the_same_hash() -> None:
