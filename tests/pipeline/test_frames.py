@@ -192,8 +192,8 @@ def test_a_crop_shows_what_its_region_shows(pix_fmt: str, orientation: Orientati
         transform = from_params(middle)
         transform[:, 2] = 24 - transform[:, :2] @ (np.array(frame.size_wh) / 2 + (17, -9))
         difference = np.abs(frame.crop(transform, 48).astype(int) - crop_of_region(frame, transform, 48))
-        assert difference.mean() < 1.5, scale  # most of it where the edge repeats: at the scale sampled
-        assert np.percentile(difference, 99) <= 6, scale
+        assert np.median(difference) <= 1, scale
+        assert np.percentile(difference, 99) <= 8, scale  # where the edge repeats: at the scale that is sampled
 
 
 def test_a_crop_beyond_the_frame_repeats_its_edge() -> None:
