@@ -44,6 +44,7 @@ CLIENT_PREFIX = "ray://"
 _PULSE_SECS, _GONE_SECS = 2.0, 20.0
 _END_SECS = 5.0
 _CONNECT_SECS = 10.0
+_JOIN_TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -188,10 +189,7 @@ def _connected(start: Start, tell: Callable[[Any], None]) -> Any:
         warnings.simplefilter("ignore")
         import ray
 
-        try:
-            ray.init(address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
-        except Exception as error:  # whatever its many parts raise
-            raise ClusterError(_no_entry(address, error)) from error
+        _join(ray, address)
     from .ray_fleet import Fleet
 
     place = address.removeprefix(CLIENT_PREFIX)
@@ -199,6 +197,20 @@ def _connected(start: Start, tell: Callable[[Any], None]) -> Any:
         place = ray.get_runtime_context().gcs_address
     threading.Thread(target=_feel_pulse, args=(place, address, tell), name="pulse", daemon=True).start()
     return Fleet(start.settings, start.identity)
+
+
+def _join(ray: Any, address: str) -> None:
+    """Become a driver; over a proxy that is busy at the second or third try."""
+    for tries_left in reversed(range(_JOIN_TRIES if address.startswith(CLIENT_PREFIX) else 1)):
+        try:
+            ray.init(address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
+        except Exception as error:  # whatever its many parts raise
+            logger.info("The cluster does not let us in: %s", error)
+            if not tries_left:
+                raise ClusterError(_no_entry(address, error)) from error
+            ray.shutdown()
+        else:
+            return
 
 
 def _no_entry(address: str, error: Exception) -> str:

@@ -103,8 +103,8 @@ class TwoNodes:
 
     def _start_head(self) -> None:
         for _ in range(3):  # somebody else may take the port
-            self.port = 20_000 + uuid.uuid4().int % 9_000
-            client, dashboard = self.port + 9_001, self.port + 18_002
+            self.port = 24_001 + uuid.uuid4().int % 3_000  # Ray takes 10,002 to 19,999 and those from 23,000 itself
+            client, dashboard = self.port + 3_001, self.port + 6_002
             ports = f"--port={self.port}", f"--ray-client-server-port={client}", f"--dashboard-port={dashboard}"
             with suppress(subprocess.CalledProcessError):
                 self._start(HEAD_IP, "--head", *ports, "--include-dashboard=false", f"--temp-dir={self.folder}")
@@ -114,7 +114,7 @@ class TwoNodes:
     @property
     def client_address(self) -> str:
         """For --cluster, over the proxy."""
-        return f"ray://{HEAD_IP}:{self.port + 9_001}"
+        return f"ray://{HEAD_IP}:{self.port + 3_001}"
 
     def _start(
         self, ip: str, *words: str, before: tuple[str, ...] = (), environment: dict[str, str] | None = None
