@@ -21,7 +21,8 @@ _DRAW_MARGIN = 3
 class FusedGenerator(nn.Module):
     """Runs the layers of a generator.
 
-    Maps are handed on as the next convolution reads them, doubled and padded, so that nothing else has to do that.
+    Maps are handed on padded as the next convolution reads them, so that nothing else has to do that. The decoder's
+    convolutions are done on the map before it is doubled, which takes less than half of the multiplications.
 
     Args:
         generator: in evaluation mode, its convolutions in one float type and in channels-last memory; it is shared, not
@@ -38,6 +39,8 @@ class FusedGenerator(nn.Module):
             self.register_buffer("_merged", merged.contiguous(memory_format=torch.channels_last), persistent=False)
             # Three output channels starve the tensor cores; 48 outputs for each 4x4 tile of pixels do not.
             self.register_buffer("_tiled", _tile_weight(generator.draw.weight), persistent=False)
+            for i, layer in enumerate(() if self.generator.up[0].is_transposed else self.generator.up):
+                self.register_buffer(f"_phases{i}", _phase_weight(layer.conv.weight), persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
         """N3HW in [-1, 1], H and W multiples of 4 -> N3HW float32 in [-1, 1]."""
@@ -57,17 +60,33 @@ class FusedGenerator(nn.Module):
     def _drawn(self, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
         """The adaptive half: NC(h+2)(w+2) -> NkHW float32 with H = 4h."""
         g = self.generator
-        doubles = not g.up[0].is_transposed
-        layouts: list[dict[str, Any]] = [{"margin": int(doubles), "is_doubled": doubles}, {"margin": _DRAW_MARGIN}]
+        is_phased = not g.up[0].is_transposed
+        for_up: dict[str, Any] = {"margin": int(is_phased), "reflects": False}
         for i, block in enumerate(g.adaptive_blocks):
             is_last = i + 1 == len(g.adaptive_blocks)
-            x = _adaptive(block, x, gamma, beta, **(layouts[0] if is_last else {"margin": 1}))
-        for layer, layout in zip(g.up, layouts, strict=True):
-            mapped = _conv(layer.conv, x) if doubles else layer.conv(x)
-            affine = layer_instance_affine(mapped, layer.norm.rho, layer.norm.weight, layer.norm.bias)
-            x = applied(mapped, affine, relu=True, **layout)
+            x = _adaptive(block, x, gamma, beta, **(for_up if is_last else {"margin": 1}))
+        for i, (layer, layout) in enumerate(zip(g.up, (for_up, {"margin": _DRAW_MARGIN}), strict=True)):
+            mapped = self._phases(i, layer.conv.bias, x) if is_phased else layer.conv(x)
+            norm = layer.norm
+            affine = layer_instance_affine(mapped, norm.rho, norm.weight, norm.bias, is_phased=is_phased)
+            x = applied(mapped, affine, relu=True, is_phased=is_phased, **layout)
         tiles = F.conv2d(x, self._tiled, None, stride=_TILE)
         return torch.tanh(F.pixel_shuffle(tiles, _TILE).float() + g.draw.bias.float()[:, None, None])
+
+    def _phases(self, index: int, bias: Tensor, x: Tensor) -> Tensor:
+        """Convolution of a doubled map, as a phased map, from the small one with a margin of 1 that repeats edges."""
+        return F.conv2d(x, getattr(self, f"_phases{index}"), bias.repeat(4))
+
+
+def _phase_weight(weight: Tensor) -> Tensor:
+    """OI33 -> (4 O)I22: what the kernel does to a doubled map, for each of the four pixels of a pair of rows.
+
+    The first row of a pair sees the row before once and its own twice, the second its own twice and the next one once;
+    columns likewise.
+    """
+    rows = torch.tensor([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], dtype=torch.float32, device=weight.device)
+    phases = torch.einsum("pak,qbl,oikl->pqoiab", rows, rows, weight.float()).flatten(0, 2)
+    return phases.to(weight.dtype).contiguous(memory_format=torch.channels_last)
 
 
 def _residual(block: ResidualBlock, x: Tensor, *, margin: int) -> Tensor:

@@ -65,9 +65,9 @@ def compile_all(capability):
     from model import triton_norm
 
     wholes = {"means": "*fp32", "moments": "*fp32", "scale": "*fp32", "shift": "*fp32", "rho": "*fp32"}
-    layout = {"margin": 3, "double": 2, "relu": True, "adds": True, "p": 32, "c": 64}
+    layout = {"margin": 3, "reflects": True, "relu": True, "adds": True, "is_phased": True, "p": 32, "c": 64}
     for kernel, constants in (
-        (triton_norm._sums_kernel, {"per_chunk": 512, "p": 32, "c": 64}),
+        (triton_norm._sums_kernel, {"per_chunk": 512, "is_phased": True, "p": 32, "c": 64}),
         (triton_norm._affine_kernel, {"per_chunk": 256, "s": 16, "c": 256, "is_layer": True, "eps": 1e-5}),
         (triton_norm._affine_kernel, {"per_chunk": 256, "s": 16, "c": 256, "is_layer": False, "eps": 1e-5}),
         (triton_norm._apply_kernel, layout),
@@ -126,16 +126,31 @@ def test_the_sums_of_a_picture_do_not_depend_on_the_others():
 
 
 @kernels
-def test_activation_doubling_and_padding_are_done_on_the_way():
+@pytest.mark.parametrize("mode", ["reflect", "replicate"])
+def test_activation_and_padding_are_done_on_the_way(mode):
     from model.triton_norm import applied
 
     x = _map()
     scale, shift = torch.randn(2, 2, 12, device=DEVICE)
-    y = applied(x, (scale, shift), relu=True, margin=3, is_doubled=True)
+    y = applied(x, (scale, shift), relu=True, margin=3, reflects=mode == "reflect")
     plain = F.relu(x * scale[..., None, None] + shift[..., None, None])
-    wanted = F.pad(F.interpolate(plain, scale_factor=2.0, mode="nearest"), (3, 3, 3, 3), mode="reflect")
-    torch.testing.assert_close(y, wanted, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(y, F.pad(plain, (3, 3, 3, 3), mode=mode), rtol=1e-6, atol=1e-6)
     assert y.is_contiguous(memory_format=torch.channels_last)
+
+
+@kernels
+def test_phased_maps_are_normalised_and_laid_out_as_the_maps_they_stand_for():
+    from model.triton_norm import applied, layer_instance_affine
+
+    phased, norm = _map(c=4 * 12, h=6, w=5), _filled(LayerInstanceNorm(12))
+    x = torch.empty(2, 12, 10, 8, device=DEVICE)
+    for p in range(2):
+        for q in range(2):
+            channels = slice((2 * p + q) * 12, (2 * p + q + 1) * 12)
+            x[:, :, p::2, q::2] = phased[:, channels, p : p + 5, q : q + 4]
+    affine = layer_instance_affine(phased, norm.rho, norm.weight, norm.bias, is_phased=True)
+    y = applied(phased, affine, relu=True, margin=1, is_phased=True)
+    torch.testing.assert_close(y, F.pad(F.relu(norm(x)), (1,) * 4, mode="reflect"), rtol=5e-5, atol=5e-5)
 
 
 @kernels
