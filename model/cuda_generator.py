@@ -34,12 +34,13 @@ class FusedGenerator(nn.Module):
         self.generator: Any = generator  # modules do not tell the types of their parts
         self._merged: Tensor
         self._tiled: Tensor
+        doubling: Any = () if self.generator.up[0].is_transposed else self.generator.up
         with torch.no_grad():
             merged = generator.cam._weighed_merge()
             self.register_buffer("_merged", merged.contiguous(memory_format=torch.channels_last), persistent=False)
             # Three output channels starve the tensor cores; 48 outputs for each 4x4 tile of pixels do not.
             self.register_buffer("_tiled", _tile_weight(generator.draw.weight), persistent=False)
-            for i, layer in enumerate(() if self.generator.up[0].is_transposed else self.generator.up):
+            for i, layer in enumerate(doubling):
                 self.register_buffer(f"_phases{i}", _phase_weight(layer.conv.weight), persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
