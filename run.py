@@ -21,7 +21,7 @@ from jobs.cli_dashboard import dashboard
 from jobs.cli_jobs import jobs
 from jobs.cli_selftest import selftest
 from jobs.cli_watch import watch
-from pipeline.bench_training import Measure, TrainingChoices
+from pipeline.bench_training import Measure, MeasureJobs, TrainingChoices
 from pipeline.cli import convert, demo, doctor
 from pipeline.cli_bench import bench
 from pipeline.cli_camera import camera
@@ -77,12 +77,20 @@ class Globals:
     """Name of the lowest level that is logged to stderr."""
     measure_training: Measure | None = None
     """Measures training steps for `bench`, whose room knows no trainer."""
+    measure_jobs: MeasureJobs | None = None
+    """Measures what watching costs for `bench`, whose room knows no jobs."""
 
 
 def _measure_training(choices: TrainingChoices, on_step: Callable[[int, int], None]) -> list[dict[str, Any]]:
     from trainer.step_bench import StepBenchSettings, measure_steps
 
     return [asdict(table) for table in measure_steps(StepBenchSettings(**asdict(choices)), on_step)]
+
+
+def _measure_jobs(on_step: Callable[[int, int], None]) -> list[dict[str, Any]]:
+    from jobs.bench_watching import measure_watching
+
+    return [asdict(figure) for figure in measure_watching(on_step)]
 
 
 def exit_code(error: BaseException) -> int:
@@ -173,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 26))  # read once, when cv2 is imported
-    chosen = Globals(measure_training=_measure_training)
+    chosen = Globals(measure_training=_measure_training, measure_jobs=_measure_jobs)
     try:
         result = cli.main(args=arguments, prog_name="ugatit-pipeline", standalone_mode=False, obj=chosen)
     except click.exceptions.Abort:

@@ -7,23 +7,18 @@ printing is cli_bench.py's job.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from .bench_sections import BenchResult, Figure, Section, SectionResult, machine, run_sections
 from .bench_speed_effort import DEFAULT, Effort, Scene
 from .bench_speed_race import Spread
-from .bench_training import Measure
+from .bench_training import Measure, MeasureJobs
 from .errors import InputError
 from .progress import Progress, SilentProgress
 from .settings import ConvertSettings
-
-MeasureJobs = Callable[[Callable[[int, int], None]], Sequence[Mapping[str, Any]]]
-"""Measures what watching folders costs; takes a function to call with steps done and to do, returns fields of figures
-with a `what` for the table."""
 
 SECTIONS: tuple[Section, ...] = (
     Section(

@@ -39,7 +39,8 @@ BARE = "bare decoder"
 class IdentityEngine:
     """A generator that draws what it sees, at once: the pipeline with the generator left out."""
 
-    name, device, precision, max_error, psnr_db = "identity", "cpu", "fp32", 0.0, 150.0
+    name, device, precision = "identity", "cpu", "fp32"
+    max_error, mean_error, psnr_db = 0.0, 0.0, 150.0
 
     def __init__(self, batch_size: int = 1) -> None:
         self.batch_size = batch_size

@@ -50,6 +50,10 @@ TRAINING_CHOICES = tuple(field.name for field in fields(TrainingChoices) if fiel
 Measure = Callable[[TrainingChoices, Callable[[int, int], None]], Sequence[Mapping[str, Any]]]
 """Takes the choices and a function to call with steps done and to do; returns the fields of the tables."""
 
+MeasureJobs = Callable[[Callable[[int, int], None]], Sequence[Mapping[str, Any]]]
+"""Measures what watching folders costs; takes a function to call with steps done and to do, returns `name`, `what`,
+`value` and `unit` of each figure."""
+
 
 def training_options(command: Command) -> Command:
     """Add the options of the training benchmark to a command."""

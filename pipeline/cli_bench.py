@@ -11,14 +11,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .bench_output import check_output, print_section, write_chart, write_result
-from .bench_training import TRAINING_CHOICES, Measure, TrainingChoices, run_training_bench, training_options
+from .bench_training import (
+    TRAINING_CHOICES,
+    Measure,
+    MeasureJobs,
+    TrainingChoices,
+    run_training_bench,
+    training_options,
+)
 from .errors import BatchError, PipelineError, RegressionError
 from .progress import with_progress
 from .settings import ConvertSettings
 
 if TYPE_CHECKING:
     from .bench_sections import BenchResult, Section, SectionResult
-    from .bench_speed import MeasureJobs
 
 OnSection = Callable[["SectionResult"], None]
 
