@@ -24,6 +24,10 @@ class Cast:
         """Pictures that it likes to be given at once."""
         return max(stylist.batch_size for stylist in self._stylists.values())
 
+    def size_px_of(self, style: str) -> int:
+        """Side of the crops of a style."""
+        return self._stylists[style].size_px
+
     def stylise(self, pictures: Sequence[tuple[FaceSource, Sequence[Placement]]]) -> list[list[StyledFace]]:
         """Cut and restyle all faces of some pictures, style by style; one list of faces per picture, in order."""
         done: list[dict[int, StyledFace]] = [{} for _ in pictures]

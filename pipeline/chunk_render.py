@@ -22,6 +22,7 @@ from .plan import Plan
 from .prefetch import prefetch
 from .render import MAX_WAITING_BYTES, ChunkRenderer, Rendered
 from .settings import ConvertSettings
+from .still_reuse import StillReuse, first_of_window
 from .studio import Studio
 from .temporal import RADIUS_FRAMES
 
@@ -100,13 +101,28 @@ def _renderer(work: VideoWork, studio: Studio) -> ChunkRenderer:
         is_overlapped=studio.budget.is_overlapped,
         keeps_source=settings.compare != "none",
         measured_every=measured_every(work.analysis.num_frames),
+        reuse=StillReuse(studio.cast, work.analysis.cuts) if settings.reuse_still else None,
     )
 
 
 def _rendered(work: VideoWork, chunk: Chunk, renderer: ChunkRenderer, studio: Studio) -> Generator[Rendered]:
     """The finished frames of a chunk: all stages but the last."""
+    finished = _finished(work, chunk, renderer, studio)
+    if not studio.budget.is_overlapped:
+        return finished
+    return prefetch(
+        finished,
+        FINISHED_AHEAD_FRAMES,
+        max_bytes=MAX_WAITING_BYTES,
+        bytes_of=lambda rendered: rendered.frame.num_bytes + (rendered.source or rendered.frame).num_bytes,
+        name="finish",
+    )
+
+
+def _finished(work: VideoWork, chunk: Chunk, renderer: ChunkRenderer, studio: Studio) -> Generator[Rendered]:
     analysis = work.analysis
     first = max(chunk.start - RADIUS_FRAMES, 0)
+    first = first_of_window(first) if work.settings.reuse_still else first
     last = min(chunk.stop + RADIUS_FRAMES, analysis.num_frames)
     decoded = iter_chunk_on(
         studio.engine.device,
@@ -124,13 +140,6 @@ def _rendered(work: VideoWork, chunk: Chunk, renderer: ChunkRenderer, studio: St
         bytes_of=lambda frame: frame.num_bytes,
         name="decode",
     )
-    finished = renderer.render(ahead, first, chunk.start, chunk.stop)
-    if not studio.budget.is_overlapped:
-        return finished
-    return prefetch(
-        finished,
-        FINISHED_AHEAD_FRAMES,
-        max_bytes=MAX_WAITING_BYTES,
-        bytes_of=lambda rendered: rendered.frame.num_bytes + (rendered.source or rendered.frame).num_bytes,
-        name="finish",
-    )
+    # Both are closed here: an error in between would leave the first one's thread to the garbage collector.
+    with closing(ahead), closing(renderer.render(ahead, first, chunk.start, chunk.stop)) as finished:
+        yield from finished

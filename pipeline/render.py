@@ -23,6 +23,7 @@ from .paste import Region
 from .plan import Placement
 from .prefetch import prefetch
 from .render_stats import RenderStats
+from .still_reuse import StillReuse, Wish
 from .stylist import StyledFace, Stylist
 from .temporal import RADIUS_FRAMES, TemporalBlend
 from .whole_frame import FLOW_SIDE_PX, StyledPicture, WholeFrame, paint
@@ -69,6 +70,7 @@ class ChunkRenderer:
         is_overlapped: bool = False,
         keeps_source: bool = False,
         measured_every: int = 1,
+        reuse: StillReuse | None = None,
     ) -> None:
         """Put the tools together.
 
@@ -82,6 +84,7 @@ class ChunkRenderer:
             is_overlapped: restyle in a thread of its own, ahead of what finishes the frames.
             keeps_source: hand out the source of every frame that is painted.
             measured_every: see WarpErrorMeter.
+            reuse: restyles in the stylist's place, but for faces that stand still.
         """
         self.stats = RenderStats()
         self.meter = WarpErrorMeter(measured_every)
@@ -92,21 +95,22 @@ class ChunkRenderer:
         self._whole, self._opacity = whole, opacity
         self._whole_blend = TemporalBlend(smoothing, flow_side_px=FLOW_SIDE_PX)
         self._is_overlapped, self._keeps_source = is_overlapped, keeps_source
+        self._reuse = reuse
 
     def render(self, frames: Iterable[Frame], first: int, start: int, stop: int) -> Generator[Rendered]:
         """Restyle the frames [start, stop).
 
         Args:
             frames: consecutive decoded frames; they are changed in place.
-            first: index of the first of them: RADIUS_FRAMES before `start`, or 0. The stream goes on RADIUS_FRAMES
-                beyond `stop`, or to the end of the video.
+            first: index of the first of them: RADIUS_FRAMES before `start` (with `reuse`: the first of the window that
+                frame lies in), or 0. The stream goes on RADIUS_FRAMES beyond `stop`, or to the end of the video.
             start: index of the first frame wanted.
             stop: index after the last one wanted.
 
         Yields:
             The finished frames in order. Closing the generator ends its thread.
         """
-        styled = self._stylise(enumerate(frames, first))
+        styled = self._stylise(enumerate(frames, first), start - RADIUS_FRAMES)
         if self._is_overlapped:
             styled = prefetch(
                 styled,
@@ -131,26 +135,34 @@ class ChunkRenderer:
             yield self._finish(window, due)
             due += 1
 
-    def _stylise(self, frames: Iterator[tuple[int, Frame]]) -> Generator[_Styled]:
-        """Restyle frames in groups that hold as many faces as the engine likes."""
+    def _stylise(self, frames: Iterator[tuple[int, Frame]], first_shown: int) -> Generator[_Styled]:
+        """Restyle frames in groups that hold as many faces as the engine likes; drop those before `first_shown`."""
         for group in self._groups(frames):
             before = perf_counter()
-            styled = self._stylist.stylise([(frame, faces) for _, frame, faces in group])
+            styled = self._restyled(group, first_shown)
             before = self.stats.spend("generate", before)
-            wholes: Sequence[StyledPicture | None] = [None] * len(group)
+            shown = [(wish, faces) for wish, faces in zip(group, styled, strict=True) if wish.index >= first_shown]
+            wholes: Sequence[StyledPicture | None] = [None] * len(shown)
             if self._whole is not None:
-                wholes = self._whole.stylise([frame for _, frame, _ in group])
+                wholes = self._whole.stylise([wish.source for wish, _ in shown])
                 self.stats.spend("generate whole", before)
-            for (index, frame, _), faces, whole in zip(group, styled, wholes, strict=True):
-                yield _Styled(index, frame, {face.placement.track_id: face for face in faces}, whole)
+            for (wish, faces), whole in zip(shown, wholes, strict=True):
+                yield _Styled(wish.index, wish.source, {face.placement.track_id: face for face in faces}, whole)
 
-    def _groups(self, frames: Iterator[tuple[int, Frame]]) -> Iterator[list[tuple[int, Frame, Sequence[Placement]]]]:
+    def _restyled(self, group: Sequence[Wish[Frame]], first_shown: int) -> list[list[StyledFace]]:
+        if self._reuse is None:
+            return self._stylist.stylise([(wish.source, wish.faces) for wish in group])
+        styled = self._reuse.stylise(group, first_shown)
+        self.stats.num_reused = self._reuse.num_reused
+        return styled
+
+    def _groups(self, frames: Iterator[tuple[int, Frame]]) -> Iterator[list[Wish[Frame]]]:
         """Gather consecutive frames until their faces fill a batch; no more frames than that, nor more bytes."""
-        group: list[tuple[int, Frame, Sequence[Placement]]] = []
+        group: list[Wish[Frame]] = []
         num_faces = num_bytes = 0
         for index, frame in frames:
             faces = self._faces_in(index)
-            group.append((index, frame, faces))
+            group.append(Wish(index, frame, faces))
             num_faces, num_bytes = num_faces + len(faces), num_bytes + frame.num_bytes
             if max(num_faces, len(group)) >= self._stylist.batch_size or num_bytes >= MAX_WAITING_BYTES:
                 yield group

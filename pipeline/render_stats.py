@@ -23,6 +23,8 @@ class RenderStats:
     """Face instances that were pasted."""
     num_frames_pasted: int = 0
     """Frames into which a face was pasted."""
+    num_reused: int = 0
+    """Face instances that show again what an earlier one was given (`--reuse-still`)."""
     num_whole: int = 0
     """Frames that were restyled as a whole."""
     stage_secs: dict[str, float] = field(default_factory=dict)
@@ -33,6 +35,7 @@ class RenderStats:
         self.num_guarded += other.num_guarded
         self.num_pasted += other.num_pasted
         self.num_frames_pasted += other.num_frames_pasted
+        self.num_reused += other.num_reused
         self.num_whole += other.num_whole
         for stage, secs in other.stage_secs.items():
             self.stage_secs[stage] = self.stage_secs.get(stage, 0.0) + secs

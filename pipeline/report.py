@@ -62,6 +62,8 @@ class Report:
     """Face instances interpolated over a gap in detection."""
     guarded: int = 0
     """Broken crops that were not shown."""
+    reused: int = 0
+    """Face instances that show again what an earlier one was given (`--reuse-still`)."""
     frames_with_faces: int = 0
     """Frames into which something was pasted."""
     whole_frames: int = 0

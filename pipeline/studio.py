@@ -21,6 +21,7 @@ from model.devices import choose_device
 from .budget import Budget, apply_budget, decide_budget, num_gpus
 from .cast import Cast
 from .choice import NO_STYLE, parse_style_for
+from .compiling import CpuCompiler
 from .errors import UnsuitableStyleError
 from .finder import FaceFinder
 from .masks import build_mask_maker
@@ -29,9 +30,10 @@ from .process_start import started_at
 from .publish import sha256_of
 from .report import Report
 from .settings import REHEARSAL, ConvertSettings
+from .style_traits import keeps_colours
 from .stylist import Stylist
 from .views import MaskMaker
-from .whole_frame import WholeFrame, keeps_source_colours
+from .whole_frame import WholeFrame
 
 if TYPE_CHECKING:
     from .runners import ChunkRunner
@@ -183,8 +185,22 @@ class Studio:
     def finder(self) -> FaceFinder:
         """Detector and landmarks."""
         settings, device = self.settings, str(choose_device(self.settings.device))
-        detector = build_detector(settings.detector, weights=_path(settings.detector_weights), device=device)
-        return FaceFinder(detector, build_landmark_predictor(settings.landmarks, device=device))
+        detector = build_detector(
+            settings.detector,
+            weights=_path(settings.detector_weights),
+            device=device,
+            compile_network=self._compiler(device),
+        )
+        return FaceFinder(
+            detector,
+            build_landmark_predictor(settings.landmarks, device=device, compile_network=self._compiler(device)),
+        )
+
+    def _compiler(self, device: str) -> CpuCompiler | None:
+        """What makes the networks of other rooms fast on a CPU; None on other devices, and for `--engine torch`."""
+        if device != "cpu" or self.settings.engine in ("torch", "compiled"):
+            return None
+        return CpuCompiler(self.budget.engine_threads)
 
     @cached_property
     def embedder(self) -> FaceEmbedder:
@@ -257,6 +273,7 @@ class Studio:
                 parts=self.settings.parts,
                 parser_weights=_path(self.settings.parser_weights),
                 device=self.engine.device,
+                compile_network=self._compiler(self.engine.device),
             )
         return self._masks_of[group]
 
@@ -291,8 +308,7 @@ class Studio:
                 self.engines[name],
                 self._masks(self._group_of(style)),
                 self.crop_spec(name).size_px,
-                keeps_colours=not self.settings.aligned
-                and keeps_source_colours(self.engines[name], style.card.crop_size_px),
+                keeps_colours=not self.settings.aligned and keeps_colours(style, self.engines[name]),
                 blend=self.settings.blend,
             )
             for name, style in self.styles.items()

@@ -239,7 +239,7 @@ class _Conversion:
             stats.num_guarded,
             stats.num_frames_pasted,
         )
-        report.whole_frames = stats.num_whole
+        report.whole_frames, report.reused = stats.num_whole, stats.num_reused
         report.stage_secs |= {stage: round(secs, 3) for stage, secs in stats.stage_secs.items()}
         report.warp_error_in, report.warp_error_out = sums.means()
         report.mask_flicker, report.seam_excess = sums.mean_mask_flicker, sums.mean_seam_excess
