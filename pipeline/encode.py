@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+
 from .chroma import to_luma
 from .codecs import CODECS, Codec, best_layout
 from .colour import ColourTags, effective_matrix, setparams_words
@@ -282,9 +284,7 @@ class VideoEncoder:
             FfmpegError: The encoder has died.
             OutOfSpaceError: The disk is full.
         """
-        import av
-
-        packet = av.Packet(_packed(self._fitted(frame)))
+        packet = _packed(self._fitted(frame))
         packet.stream = self._stream
         packet.time_base = self._time_base
         packet.pts = packet.dts = frame.pts
@@ -341,8 +341,17 @@ class VideoEncoder:
         return [frame.planes[0], *chroma, *frame.planes[3 : 3 + target.has_alpha]]
 
 
-def _packed(planes: Sequence[Any]) -> bytes:
-    return b"".join(plane.tobytes() for plane in planes)
+def _packed(planes: Sequence[Any]) -> Any:
+    """Return an `av.Packet` of raw video: one copy of every plane, row after row without padding."""
+    import av
+
+    packet = av.Packet(sum(plane.nbytes for plane in planes))
+    room, start = np.asarray(memoryview(packet), np.uint8), 0
+    for plane in planes:
+        part = room[start : start + plane.nbytes]
+        np.copyto(part.view(plane.dtype).reshape(plane.shape), plane)
+        start += plane.nbytes
+    return packet
 
 
 def _arguments(plan: EncodePlan, path: Path) -> Any:

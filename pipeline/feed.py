@@ -4,8 +4,10 @@ Raw frames and copied packets take the same way. The writer blocks while ffmpeg 
 ffmpeg that takes nothing for too long is killed, and its death is told as an error to the next writer.
 """
 
+import contextlib
 import logging
 import os
+import sys
 import threading
 import time
 from types import TracebackType
@@ -14,10 +16,17 @@ from typing import Any, Self
 from .errors import FfmpegError
 from .ffmpeg import FfmpegProcess
 
+if sys.platform != "win32":
+    import fcntl
+
 logger = logging.getLogger(__name__)
 
 STALL_SECS = 600.0
 """An ffmpeg that takes no packet for this long is taken for hung."""
+
+
+PIPE_BYTES = 1 << 20
+"""Size of the pipe: as large as Linux gives to everybody."""
 
 
 class FfmpegFeed:
@@ -36,7 +45,7 @@ class FfmpegFeed:
     def __init__(self, arguments: Any, *, container_format: str = "nut", stall_secs: float = STALL_SECS) -> None:
         import av
 
-        read_end, self._write_end = os.pipe()
+        read_end, self._write_end = _wide_pipe()
         try:
             self.process = FfmpegProcess(arguments, stdin=read_end)
         except BaseException:
@@ -111,6 +120,15 @@ class FfmpegFeed:
         if self._write_end >= 0:
             os.close(self._write_end)
             self._write_end = -1
+
+
+def _wide_pipe() -> tuple[int, int]:
+    """A pipe that holds a good part of a frame, where the system lets us: fewer turns between its two ends."""
+    read_end, write_end = os.pipe()
+    if sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError):  # the user may have used up what is allowed
+            fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    return read_end, write_end
 
 
 class _Watchdog:
