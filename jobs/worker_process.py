@@ -88,12 +88,17 @@ def _usable(device: str) -> str:
 
 
 def _limit_threads(count: int | None) -> None:
+    """Keep every library to a share of the cores; pipeline's budget, which OpenVINO and encoders follow, reads it."""
+    if count is None:
+        return
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    share = min(count, int(asked)) if asked.isdigit() and int(asked) > 0 else count
+    os.environ["OMP_NUM_THREADS"] = str(share)
     import cv2
     import torch
 
-    if count is not None:
-        torch.set_num_threads(count)
-        cv2.setNumThreads(count)
+    torch.set_num_threads(share)
+    cv2.setNumThreads(share)
 
 
 def _limit_memory(settings: WorkerSettings) -> None:

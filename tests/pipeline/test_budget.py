@@ -44,6 +44,14 @@ def test_omp_num_threads_is_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     assert num_cores() >= 1
 
 
+def test_a_worker_of_watch_folders_passes_its_share_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    from jobs.worker_process import _limit_threads
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "64")
+    _limit_threads(1)
+    assert num_cores() == decide_budget().engine_threads == decide_budget().encoder_threads == 1
+
+
 def test_a_process_told_its_share_gives_it_to_every_library() -> None:
     code = (
         "import os; os.environ['OMP_NUM_THREADS'] = '1'; from pipeline.settings import ConvertSettings;"
