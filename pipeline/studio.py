@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
 import time
 from dataclasses import asdict
 from functools import cached_property
@@ -12,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from alignment.detectors import build_detector
 from alignment.identity import FaceEmbedder, SFaceEmbedder
-from alignment.landmarks import BUILT_IN_WEIGHTS, build_landmark_predictor
-from alignment.spotter import BUILT_IN_WEIGHTS as DETECTOR_WEIGHTS
+from alignment.landmarks import build_landmark_predictor
 from alignment.templates import TEMPLATES
 from model import Engine, Style, StyleFormatError, load_engine, load_style
 from model.devices import choose_device
@@ -24,10 +21,10 @@ from .choice import NO_STYLE, parse_style_for
 from .compiling import CpuCompiler
 from .errors import UnsuitableStyleError
 from .finder import FaceFinder
+from .job_identity import file_hashes, job_identity
 from .masks import build_mask_maker
 from .plan import CropSpec
 from .process_start import started_at
-from .publish import sha256_of
 from .report import Report
 from .settings import REHEARSAL, ConvertSettings
 from .style_traits import keeps_colours
@@ -38,26 +35,6 @@ from .whole_frame import WholeFrame
 if TYPE_CHECKING:
     from .runners import ChunkRunner
     from .search import FaceSearch
-
-
-def _sha256_or_none(path: Path) -> str | None:
-    return sha256_of(path) if path.exists() else None
-
-
-def _program_version() -> str:
-    try:
-        return importlib.metadata.version("ugatit-pipeline")
-    except importlib.metadata.PackageNotFoundError:  # run from a checkout that was never installed
-        return "unknown"
-
-
-def _hardware(device: str) -> str:
-    """What computes: chunks of a job may come from several devices of one kind."""
-    if not device.startswith("cuda"):
-        return device
-    import torch
-
-    return torch.cuda.get_device_name(device)
 
 
 def _path(name: str | None) -> Path | None:
@@ -230,18 +207,7 @@ class Studio:
             source_sha256: hash of the input's content.
             output: where the result goes.
         """
-        return self.settings.fingerprint(
-            program=_program_version(),
-            source=source_sha256,
-            styles=[self.styles[name].sha256 for name in self.style_names],
-            engines=[
-                [engine.name, _hardware(str(engine.device)), engine.precision] for engine in self.engines.values()
-            ],
-            detector=None if self.settings.aligned else self.finder.detector.name,
-            mask=self.mask_name,
-            **self._hashes,
-            output=os.fsencode(output).hex(),
-        )
+        return job_identity(self, self._hashes, source_sha256, output)
 
     def new_report(self, source: Path, source_sha256: str) -> Report:
         """Begin the report on one input: what goes in, and with which choices."""
@@ -280,16 +246,7 @@ class Studio:
     @cached_property
     def _hashes(self) -> dict[str, Any]:
         """Hashes of the files besides the styles that decide what is found and shown, read once for all inputs."""
-        from faceseg.parser import find_weights
-
-        people = [] if self.settings.aligned else self.settings.face_like
-        is_parsed = self.mask_name == "parser"
-        return {
-            "detector_weights": _sha256_or_none(DETECTOR_WEIGHTS),
-            "landmarks": _sha256_or_none(BUILT_IN_WEIGHTS),
-            "parser_weights": sha256_of(find_weights(_path(self.settings.parser_weights))) if is_parsed else None,
-            "people": [sha256_of(Path(path)) for path in people],
-        }
+        return file_hashes(self.settings, is_parsed=self.mask_name == "parser")
 
     @property
     def mask_name(self) -> str:
