@@ -14,8 +14,8 @@ import socket
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -153,7 +153,8 @@ def _serve(orders: Connection) -> None:
     logging.basicConfig(level=start.log_level, format=f"%(levelname)s cluster {os.getpid()}: %(message)s")
     tell = _Teller(orders)
     try:
-        fleet = _connected(start, tell)
+        with _signs_of_life(tell):  # joining takes its time
+            fleet = _connected(start, tell)
     except Exception as error:
         tell(Failed(portable(error)))
         return
@@ -169,6 +170,24 @@ def _serve(orders: Connection) -> None:
             logger.debug("The run failed.", exc_info=error)
             fleet.stop_work()
             tell(Failed(portable(_explained(error, start))))
+
+
+@contextmanager
+def _signs_of_life(tell: Callable[[Any], None]) -> Iterator[None]:
+    """Say every second, as long as the block lasts, that nothing hangs."""
+    is_over = threading.Event()
+
+    def say() -> None:
+        while not is_over.wait(1.0):
+            tell(Advance(0, 0))
+
+    thread = threading.Thread(target=say, name="signs-of-life", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
 
 
 def _explained(error: Exception, start: Start) -> Exception:

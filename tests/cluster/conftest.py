@@ -102,13 +102,14 @@ class TwoNodes:
         self._start(SECOND_IP, "--address", self.address, before=before, environment=environment)
 
     def _start_head(self) -> None:
-        for _ in range(3):  # somebody else may take the port
-            self.port = 24_001 + uuid.uuid4().int % 3_000  # Ray takes 10,002 to 19,999 and those from 23,000 itself
+        for _ in range(3):  # somebody else may take the port; a cluster that is started again has its old one
+            self.port = self.port or 24_001 + uuid.uuid4().int % 3_000  # Ray takes many below and above by itself
             client, dashboard = self.port + 3_001, self.port + 6_002
             ports = f"--port={self.port}", f"--ray-client-server-port={client}", f"--dashboard-port={dashboard}"
             with suppress(subprocess.CalledProcessError):
                 self._start(HEAD_IP, "--head", *ports, "--include-dashboard=false", f"--temp-dir={self.folder}")
                 return
+            self.port = 0
         pytest.fail("the head does not start")
 
     @property

@@ -50,7 +50,7 @@ class Driver:
         if kind is not None:
             print(self.log())
         kill(self.process.pid)
-        self.process.wait()
+        self.process.communicate()
         self._log.close()
 
     @property
