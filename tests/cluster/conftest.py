@@ -85,6 +85,12 @@ class TwoNodes:
         self._raylets: dict[str, int] = {}
 
     @property
+    def users_environment(self) -> dict[str, str]:
+        """For programs that use the cluster and outlive it."""
+        others = {self.mark.partition("=")[0], "UGATIT_SCRATCH"}
+        return {name: value for name, value in self.environment.items() if name not in others}
+
+    @property
     def address(self) -> str:
         """For --cluster."""
         return f"{HEAD_IP}:{self.port}"

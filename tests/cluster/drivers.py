@@ -37,7 +37,7 @@ class Driver:
         command = [sys.executable, "run.py", "--log-level", "INFO", "--json", "convert", str(clip)]
         command += ["-o", str(self.output), "--chunk-secs", str(CHUNK_SECS), "--cluster", address or nodes.address]
         command += options or ("--style", "rehearsal")
-        environment = nodes.environment | {"UGATIT_CACHE": os.environ["UGATIT_CACHE"]}
+        environment = nodes.users_environment | {"UGATIT_CACHE": os.environ["UGATIT_CACHE"]}
         self._log = (folder / "log.txt").open("w+b")
         self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=self._log)
 

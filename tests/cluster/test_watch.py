@@ -1,4 +1,4 @@
-"""Watch folders whose jobs are rendered on a cluster: the job table stays the truth, whatever becomes of the cluster."""
+"""Watch folders whose jobs are rendered on a cluster: whatever becomes of it, the job table stays the truth."""
 
 import json
 import os
@@ -25,7 +25,7 @@ class Watch:
         self.inbox, self.output = root / "in", root / "out"
         self.inbox.mkdir()
         self.output.mkdir()
-        self._environment = nodes.environment | {"UGATIT_CACHE": os.environ["UGATIT_CACHE"]}
+        self._environment = nodes.users_environment | {"UGATIT_CACHE": os.environ["UGATIT_CACHE"]}
         self._log = (root / "log.txt").open("w+b")
         words = ["watch", str(self.inbox), "-o", str(self.output), "--style", "rehearsal", "--chunk-secs", "0.5"]
         words += ["--settle-secs", "0.2", "--blocked-secs", "1", "--min-free", "1M", "--cluster", nodes.address]
