@@ -8,10 +8,11 @@ import torch
 from model import TorchEngine, load_engine
 from model import engine as engine_module
 from model.cuda_engine import CudaEngine, cuda_engines, load_cuda_engine
-from model.engine import MIN_PSNR_DB, compare
+from model.engine import compare
 from tests.model.networks import random_crops, tiny_generator, tiny_style
 
 CPU = torch.device("cpu")
+NEAR_DB = 42
 
 
 class _Recorder:
@@ -152,7 +153,7 @@ def test_every_candidate_draws_on_a_gpu_what_the_cpu_draws(precision):
     candidates = cuda_engines(generator, device=torch.device("cuda:0"), precision=precision, size_px=32)
     assert [c.name for c in candidates] == ["cuda", "cuda fused"]
     for engine in candidates:
-        assert compare(engine(crops), wanted)[1] >= (70 if precision == "fp32" else MIN_PSNR_DB)
+        assert compare(engine(crops), wanted)[1] >= (70 if precision == "fp32" else NEAR_DB)
         assert torch.equal(engine(crops)[3:4], engine(crops[3:4]))
         assert torch.equal(engine(crops.cuda()).cpu(), engine(crops))
 
@@ -163,4 +164,4 @@ def test_a_compiled_engine_draws_the_same_on_a_gpu():
     wanted = TorchEngine(generator, device=CPU)(crops)
     engine = load_cuda_engine(generator, device=torch.device("cuda"), precision="bf16", size_px=32, is_compiled=True)
     assert (engine.name, engine.device) == ("compiled", "cuda:0")
-    assert compare(engine(crops), wanted)[1] >= MIN_PSNR_DB
+    assert compare(engine(crops), wanted)[1] >= NEAR_DB
