@@ -12,6 +12,8 @@ import numpy.typing as npt
 Grey = npt.NDArray[np.uint8]
 Flow = npt.NDArray[np.float32]
 _T = TypeVar("_T", np.uint8, np.float32)
+_GRID_STEP_PX = 64
+"""Grids are kept in multiples of this size."""
 
 
 class FlowEstimator:
@@ -39,24 +41,25 @@ def round_trip(back: Flow, forth: Flow) -> npt.NDArray[np.float32]:
     return np.asarray(np.hypot(error[..., 0], error[..., 1]), np.float32)
 
 
-def enlarged_map(flow: Flow, height: int, width: int) -> Flow:
-    """Where each pixel of a picture of another size lies, HxWx2 absolute (x, y), by the flow of its small version."""
-    scale_xy = width / flow.shape[1], height / flow.shape[0]
-    places = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR)
-    if scale_xy != (1.0, 1.0):
-        places = cv2.transform(places, np.diag(scale_xy).astype(np.float32))
-    return np.asarray(cv2.add(places, _grid(height, width)), np.float32)
-
-
 def _fetch(picture: npt.NDArray[np.uint8] | Flow, flow: Flow) -> cv2.typing.MatLike:
-    places = cv2.add(flow, _grid(*flow.shape[:2]))
+    height, width = flow.shape[:2]
+    places = flow + grid(0, 0, width, height)
     moved: cv2.typing.MatLike = cv2.remap(  # type: ignore[call-overload]
         picture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     return moved
 
 
+def grid(left: int, top: int, right: int, bottom: int) -> Flow:
+    """Column and row (x, y) of every pixel of a box, HxWx2; shared, not to be written to."""
+    return _grid(_GRID_STEP_PX * -(-bottom // _GRID_STEP_PX), _GRID_STEP_PX * -(-right // _GRID_STEP_PX))[
+        top:bottom, left:right
+    ]
+
+
 @lru_cache(maxsize=8)
 def _grid(height: int, width: int) -> Flow:
     """Column and row of every pixel; the same for every pair of crops."""
-    return np.dstack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)))
+    places = np.dstack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)))
+    places.setflags(write=False)
+    return places

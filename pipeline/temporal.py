@@ -7,17 +7,21 @@ not ghost. The window is finite and symmetric: no lag, and a result that does no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, NamedTuple, TypeVar
+from weakref import ref
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .flow import Flow, FlowEstimator, enlarged_map, warp_by_flow
+from .flow import Flow, FlowEstimator, grid, warp_by_flow
 
 Crop = npt.NDArray[np.uint8]
 Grey = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
+Box = tuple[int, int, int, int]
+_T = TypeVar("_T")
 
 RADIUS_FRAMES = 2
 """Frames on each side that are looked at."""
@@ -33,8 +37,8 @@ _STILL_PX = 1 / 32
 """Motion that is nowhere larger than this is none."""
 _MARGIN_PX = 16
 """How far around everything that is shown crops are averaged: no further can a neighbour's mask be brought over."""
-_MAX_KEPT = 8 * (2 * RADIUS_FRAMES + 1)
-"""Crops of which the small grey pictures are kept until their neighbours have been there, too."""
+_MAX_KEPT = 64
+"""Crops after which those that are gone are looked for."""
 
 
 class TemporalBlend:
@@ -50,7 +54,7 @@ class TemporalBlend:
         self.strength = strength
         self._flow = FlowEstimator()
         self._flow_side_px = flow_side_px
-        self._greys: dict[int, tuple[Crop, Grey]] = {}
+        self._greys, self._boxes = _Remembered[Grey](), _Remembered[Box | None]()
 
     def blend(self, sources: Mapping[int, Crop], styled: Mapping[int, Crop], centre: int) -> Floats:
         """Return the steadied crop of frame `centre`.
@@ -68,19 +72,19 @@ class TemporalBlend:
         neighbours = [i for i in styled if i != centre and i in sources and abs(i - centre) <= RADIUS_FRAMES]
         if self.strength == 0 or not neighbours:
             return total
-        box = _shown_box([styled[i] for i in (centre, *neighbours)])
-        mixed = np.ascontiguousarray(total[box])
+        here = self._grey(sources[centre])
+        window = _window([self._box(styled[i]) for i in (centre, *neighbours)], total.shape[:2], here.shape)
+        mixed = np.ascontiguousarray(total[window.large])
         weight = np.ones(mixed.shape[:2], np.float32)
         for i in neighbours:
             share = self.strength * float(np.exp(-0.5 * ((i - centre) / _SPREAD_FRAMES) ** 2))
-            flow, agreement = self._compared(self._grey(sources[centre]), self._grey(sources[i]))
-            if share * float(agreement.max(initial=0)) < _LEAST_SHARE:
-                continue
-            size_wh = total.shape[1], total.shape[0]
-            there = np.ascontiguousarray(cv2.resize(agreement * np.float32(share), size_wh)[box])
-            mixed = np.asarray(cv2.blendLinear(mixed, _brought_over(styled[i], flow, box), weight, there), np.float32)
-            weight += there
-        total[box] = mixed
+            flow, agreement = self._compared(here, self._grey(sources[i]))
+            there = window.enlarged(agreement[window.small]) * np.float32(share)
+            if float(there.max(initial=0)) >= _LEAST_SHARE:
+                moved = _brought_over(styled[i], flow[window.small], window)
+                mixed = np.asarray(cv2.blendLinear(mixed, moved, weight, there), np.float32)
+                weight += there
+        total[window.large] = mixed
         return total
 
     def _compared(self, here: Grey, there: Grey) -> tuple[Flow, Floats]:
@@ -91,35 +95,81 @@ class TemporalBlend:
         return flow, np.asarray(np.exp(-difference * difference), np.float32)
 
     def _grey(self, crop: Crop) -> Grey:
-        """The small picture of a crop; kept, as every crop is looked at again for each of its neighbours."""
-        kept = self._greys.get(id(crop))
-        if kept is None or kept[0] is not crop:
-            while len(self._greys) >= _MAX_KEPT:
-                del self._greys[next(iter(self._greys))]
-            kept = self._greys[id(crop)] = crop, _small_grey(crop, self._flow_side_px)
+        """The small picture of a crop."""
+        return self._greys.of(crop, lambda: _small_grey(crop, self._flow_side_px))
+
+    def _box(self, layers: Crop) -> Box | None:
+        """Where the mask of a crop is anything; all of it where there is no mask."""
+        return self._boxes.of(layers, lambda: _shown_box(layers))
+
+
+class _Remembered(Generic[_T]):
+    """What was found in a crop, kept while its neighbours ask for it again; the crop itself is not."""
+
+    def __init__(self) -> None:
+        self._found: dict[int, tuple[ref[Crop], _T]] = {}
+
+    def of(self, crop: Crop, find: Callable[[], _T]) -> _T:
+        """Return what was found in this very array, or find it."""
+        kept = self._found.get(id(crop))
+        if kept is None or kept[0]() is not crop:
+            if len(self._found) >= _MAX_KEPT:
+                self._found = {key: kept for key, kept in self._found.items() if kept[0]() is not None}
+            kept = self._found[id(crop)] = ref(crop), find()
         return kept[1]
 
 
-def _brought_over(crop: Crop, flow: Flow, box: tuple[slice, slice]) -> Floats:
-    """The part `box` of a neighbour's crop after the motion between it and this frame, float32."""
+class _Window(NamedTuple):
+    """The part of a crop that is averaged, and the same part of the small pictures."""
+
+    large: tuple[slice, slice]
+    small: tuple[slice, slice]
+    scale_xy: tuple[float, float]
+
+    def enlarged(self, part: Floats) -> Floats:
+        """The small part at the size of the large one."""
+        rows, columns = self.large
+        size_wh = columns.stop - columns.start, rows.stop - rows.start
+        return np.asarray(cv2.resize(part, size_wh, interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _window(boxes: Sequence[Box | None], large_hw: Sequence[int], small_hw: Sequence[int]) -> _Window:
+    """What lies within reach of any of the boxes, in whole pixels of the small pictures where these fit the large."""
+    height, width = large_hw[:2]
+    step_y, step_x = height / small_hw[0], width / small_hw[1]
+    everything = _Window(np.s_[0:height, 0:width], np.s_[0 : small_hw[0], 0 : small_hw[1]], (step_x, step_y))
+    shown = [box for box in boxes if box is not None]
+    if not shown or step_x % 1 or step_y % 1:
+        return everything
+    sides = []
+    for axis, step, end in ((1, int(step_y), small_hw[0]), (0, int(step_x), small_hw[1])):
+        low = (min(box[axis] for box in shown) - _MARGIN_PX) // step
+        high = -(-(max(box[axis + 2] for box in shown) + _MARGIN_PX) // step)
+        sides.append((max(low, 0), min(high, end), step))
+    (top, bottom, by), (left, right, bx) = sides
+    return _Window(
+        np.s_[top * by : bottom * by, left * bx : right * bx], np.s_[top:bottom, left:right], (step_x, step_y)
+    )
+
+
+def _brought_over(crop: Crop, flow: Flow, window: _Window) -> Floats:
+    """A part of a neighbour's crop after the motion between it and this frame, float32."""
     if float(np.abs(flow).max(initial=0)) <= _STILL_PX:
-        return crop[box].astype(np.float32)
-    places = enlarged_map(flow, crop.shape[0], crop.shape[1])[box]
-    moved = cv2.remap(crop, np.ascontiguousarray(places), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+        return crop[window.large].astype(np.float32)
+    rows, columns = window.large
+    places = np.asarray(cv2.transform(window.enlarged(flow), np.diag(window.scale_xy).astype(np.float32)), np.float32)
+    places += grid(columns.start, rows.start, columns.stop, rows.stop)
+    moved = cv2.remap(crop, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
     return np.asarray(moved, np.float32)
 
 
-def _shown_box(layers: Iterable[Crop]) -> tuple[slice, slice]:
-    """Rows and columns outside of which all masks are 0, with a margin; everything where there are no masks."""
-    layers = list(layers)
-    height, width, channels = layers[0].shape
+def _shown_box(layers: Crop) -> Box | None:
+    """Left, top, right and bottom of where the fourth channel is anything."""
+    height, width, channels = layers.shape
     if channels < 4:
-        return slice(0, height), slice(0, width)
-    boxes = [cv2.boundingRect(cv2.extractChannel(of, 3)) for of in layers]
-    shown = [(x, y, x + w, y + h) for x, y, w, h in boxes if w > 0] or [(0, 0, 0, 0)]
-    left, top = (max(min(of[i] for of in shown) - _MARGIN_PX, 0) for i in (0, 1))
-    right, bottom = (min(max(of[i] for of in shown) + _MARGIN_PX, end) for i, end in ((2, width), (3, height)))
-    return slice(top, bottom), slice(left, right)
+        return 0, 0, width, height
+    x, y, columns, rows = cv2.boundingRect(cv2.extractChannel(layers, 3))
+    return (x, y, x + columns, y + rows) if columns else None
 
 
 def _small_grey(crop: Crop, side_px: int) -> Grey:
