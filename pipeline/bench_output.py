@@ -14,15 +14,13 @@ if TYPE_CHECKING:
     from .bench_sections import BenchResult, SectionResult
 
 
-def check_output(path: Path | None, suffixes: tuple[str, ...], option: str, *, overwrite: bool) -> None:
+def check_output(path: Path, suffixes: tuple[str, ...], option: str, *, overwrite: bool) -> None:
     """Refuse a file before anything is measured for it.
 
     Raises:
         BadParameter: it ends otherwise.
         OutputExistsError: it is there, and must not be replaced.
     """
-    if path is None:
-        return
     if path.suffix.lower() not in suffixes:
         wrong = (
             f"ends neither in {' nor in '.join(suffixes)}" if len(suffixes) > 1 else f"does not end in {suffixes[0]}"

@@ -223,7 +223,7 @@ def cpu_features() -> tuple[str, ...]:
 def to_markdown(result: BenchResult) -> str:
     """All figures as a document: each section beside its command."""
     told = ", ".join(f"{name} {value}" for name, value in result.machine.items())
-    parts = [f"Machine: {told}."]
+    parts = ["# Measured by `bench`", f"Machine: {told}."]
     for section in result.sections:
         parts += [f"## {section.title}", f"    {section.command}", section.about]
         parts += [f"Failed: {section.error}"] if section.error else []

@@ -11,6 +11,8 @@ from .errors import UnreadableInputError
 
 MARGIN = 0.05
 """A change is told only where it is larger than this, whatever the spread was: a round or two know no better."""
+SECTION_NAME = "compare"
+"""Of the section that a comparison is shown as."""
 _SAME = ("processor", "features", "cores", "system", "device")
 """What makes two machines the same."""
 _FLOOR = {"levels": 0.01, "dB": 0.5, "MB": 20.0}
@@ -118,7 +120,9 @@ def to_section(comparison: Comparison, name: str) -> SectionResult:
         )
     table = Table(f"Against {name}", ("figure", "unit", "old", "new", "x", "verdict"), rows, note)
     about = f"{len(comparison.regressions)} regressions among {len(comparison.changes)} figures."
-    return SectionResult("compare", "Comparison", about, (table,), 0.0, command=f"python run.py bench --compare {name}")
+    return SectionResult(
+        SECTION_NAME, "Comparison", about, (table,), 0.0, command=f"python run.py bench --compare {name}"
+    )
 
 
 def _row(change: Change) -> tuple[Cell, ...]:

@@ -25,11 +25,12 @@ from .settings import ConvertSettings
 
 if TYPE_CHECKING:
     from .bench_sections import BenchResult, Section, SectionResult
+    from .bench_speed import SpeedSettings
 
 OnSection = Callable[["SectionResult"], None]
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
-_CLIP = click.Path(path_type=Path, exists=True, dir_okay=False)
+_THERE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @click.command()
@@ -49,12 +50,12 @@ _CLIP = click.Path(path_type=Path, exists=True, dir_okay=False)
 )
 @click.option(
     "--clips",
-    type=_CLIP,
+    type=_THERE,
     multiple=True,
     metavar="CLIP",
     help="A video of your own to measure; can be given again, or several at the end.",
 )
-@click.argument("more_clips", nargs=-1, type=_CLIP, metavar="[CLIP]...")
+@click.argument("more_clips", nargs=-1, type=_THERE, metavar="[CLIP]...")
 @click.option("--only", metavar="NAME,...", help="Only these sections, separated by commas.")
 @click.option(
     "--frames", type=click.IntRange(8, 1000), default=50, show_default=True, help="Quality: length of made clips."
@@ -64,13 +65,21 @@ _CLIP = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--device", default=ConvertSettings.device, show_default=True, help="Where the generator runs.")
 @click.option(
     "--compare",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    multiple=True,
+    type=_THERE,
     metavar="OLD.json",
-    help="Speed: compare with an earlier result; with two, OLD.json and NEW.json, nothing is measured. Exit code 20 "
-    "where a ratio became worse beyond its spread.",
+    help="Speed: compare with an earlier result. Exit code 20 where a ratio became worse beyond its spread.",
 )
-@click.option("-o", "--output", type=_FILE, help="Also write the figures, .json or .md.")
+@click.option(
+    "--from", "earlier", type=_THERE, metavar="FILE.json", help="Speed: show this result, and measure nothing."
+)
+@click.option(
+    "-o",
+    "--output",
+    "outputs",
+    type=_FILE,
+    multiple=True,
+    help="Also write the figures, .json or .md; can be given again.",
+)
 @click.option("--chart", type=_FILE, metavar="FILE.png", help="Speed: draw where the time of a frame goes.")
 @click.option("--overwrite", is_flag=True, help="Replace files that are there already.")
 @click.pass_context
@@ -80,8 +89,9 @@ def bench(
     effort: str | None,
     quality: bool,
     training: bool,
-    compare: tuple[Path, ...],
-    output: Path | None,
+    compare: Path | None,
+    earlier: Path | None,
+    outputs: tuple[Path, ...],
     chart: Path | None,
     overwrite: bool,
     **choices: Any,
@@ -95,18 +105,21 @@ def bench(
     Examples:
       bench                                            speed: stages, generator, conversions, start, memory, goals
       bench --quick                                    the same in a minute
-      bench --full -o speed.json --chart speed.png     everything, kept and drawn
+      bench --full -o speed.json -o speed.md           everything, kept and as Markdown
+      bench --from speed.json --chart speed.png        draw an earlier result
       bench --only generator,whole --device cuda       some sections, on a GPU
       bench --only whole --clips talk.mp4              conversions of a clip of your own
       bench --compare speed.json                       measure again, and tell what became worse
-      bench --compare old.json --compare new.json      compare two results, measure nothing
+      bench --from new.json --compare old.json         compare two results, measure nothing
       bench --quality --only steadiness -o steady.md   one section of the quality figures, as Markdown
       bench --quality --data faces/ --clips talk.mp4   quality with labelled faces and a clip
       bench --training -o training.md                  training steps, as ratios
     """  # noqa: D301
-    _check_ways(effort, compare, chart, quality=quality, training=training)
-    check_output(output, (".json", ".md"), "--output", overwrite=overwrite)
-    check_output(chart, (".png",), "--chart", overwrite=overwrite)
+    _check_ways((effort, compare, earlier, chart), quality=quality, training=training)
+    for output in outputs:
+        check_output(output, (".json", ".md"), "--output", overwrite=overwrite)
+    if chart is not None:
+        check_output(chart, (".png",), "--chart", overwrite=overwrite)
     entry = context.find_root().obj
     is_json = bool(getattr(entry, "json", False))
     on_section: OnSection = (lambda section: None) if is_json else print_section
@@ -117,8 +130,9 @@ def bench(
     elif quality:
         result = _measure_quality(on_section, **choices)
     else:
-        result, regressions = _measure_speed(on_section, entry, effort or "default", compare, **choices)
-    if output is not None:
+        result = _speed(on_section, entry, effort or "default", earlier, **choices)
+        result, regressions = _compared(result, compare, on_section)
+    for output in outputs:
         write_result(output, result, overwrite=overwrite)
     if chart is not None:
         write_chart(chart, result)
@@ -130,16 +144,12 @@ def bench(
     return 0
 
 
-def _check_ways(
-    effort: str | None, compare: Sequence[Path], chart: Path | None, *, quality: bool, training: bool
-) -> None:
+def _check_ways(of_speed: Sequence[object], *, quality: bool, training: bool) -> None:
     """Refuse options that do not go together."""
     if quality and training:
         raise click.UsageError("choose --quality or --training, not both.")
-    if (quality or training) and (effort or compare or chart):
-        raise click.UsageError("--quick, --full, --compare and --chart are for the benchmark of speed.")
-    if len(compare) > 2:
-        raise click.UsageError("--compare takes an old result, or an old and a new one.")
+    if (quality or training) and any(of_speed):
+        raise click.UsageError("--quick, --full, --compare, --from and --chart are for the benchmark of speed.")
 
 
 def _raise_failures(result: BenchResult) -> None:
@@ -170,11 +180,24 @@ def _measure_quality(
     return with_progress(lambda progress: run_bench(settings, progress, on_section=on_section))
 
 
-def _measure_speed(
-    on_section: OnSection,
+def _speed(on_section: OnSection, entry: object, effort: str, earlier: Path | None, **choices: Any) -> BenchResult:
+    """Measure, or read what was measured before."""
+    from .bench_speed import run_speed
+    from .bench_speed_compare import SECTION_NAME, read_result
+
+    settings = _speed_settings(entry, effort, **choices)
+    if earlier is None:
+        return with_progress(lambda progress: run_speed(settings, progress, on_section=on_section))
+    result = read_result(earlier)
+    result = replace(result, sections=tuple(section for section in result.sections if section.name != SECTION_NAME))
+    for section in result.sections:
+        on_section(section)
+    return result
+
+
+def _speed_settings(
     entry: object,
     effort: str,
-    compare: Sequence[Path],
     *,
     clips: tuple[Path, ...],
     more_clips: tuple[Path, ...],
@@ -183,41 +206,31 @@ def _measure_speed(
     frames: int,
     style: str,
     device: str,
-) -> tuple[BenchResult, list[str]]:
-    """The result, with a comparison as its last section where one is wanted, and the names of what became worse."""
-    from .bench_speed import SECTIONS, SpeedSettings, run_speed
-    from .bench_speed_compare import read_result
+) -> SpeedSettings:
+    from .bench_speed import SECTIONS, SpeedSettings
     from .bench_speed_effort import EFFORTS
 
     if data is not None:
         raise click.UsageError("--data is for --quality.")
-    earlier = [read_result(path) for path in compare]
-    if len(earlier) == 2:
-        result = replace(earlier[1], sections=tuple(s for s in earlier[1].sections if s.name != "compare"))
-    else:
-        measure_jobs: MeasureJobs | None = getattr(entry, "measure_jobs", None)
-        settings = SpeedSettings(
-            EFFORTS[effort],
-            _names(only, SECTIONS),
-            (*clips, *more_clips),
-            style,
-            device,
-            getattr(entry, "measure_training", None),
-            measure_jobs,
-        )
-        try:
-            settings.sections()
-        except PipelineError as error:
-            raise click.UsageError(str(error)) from error
-        result = with_progress(lambda progress: run_speed(settings, progress, on_section=on_section))
-    return _compared(result, earlier[0], compare[0].name, on_section) if earlier else (result, [])
+    training: Measure | None = getattr(entry, "measure_training", None)
+    jobs: MeasureJobs | None = getattr(entry, "measure_jobs", None)
+    names = _names(only, SECTIONS)
+    settings = SpeedSettings(EFFORTS[effort], names, (*clips, *more_clips), style, device, training, jobs)
+    try:
+        settings.sections()
+    except PipelineError as error:
+        raise click.UsageError(str(error)) from error
+    return settings
 
 
-def _compared(result: BenchResult, old: BenchResult, name: str, on_section: OnSection) -> tuple[BenchResult, list[str]]:
-    from .bench_speed_compare import compare, to_section
+def _compared(result: BenchResult, old: Path | None, on_section: OnSection) -> tuple[BenchResult, list[str]]:
+    """The result with the comparison as its last section where one is wanted, and the names of what became worse."""
+    from .bench_speed_compare import compare, read_result, to_section
 
-    comparison = compare(old, result)
-    section = to_section(comparison, name)
+    if old is None:
+        return result, []
+    comparison = compare(read_result(old), result)
+    section = to_section(comparison, old.name)
     on_section(section)
     regressions = [change.new.name for change in comparison.regressions]
     return replace(result, sections=(*result.sections, section)), regressions

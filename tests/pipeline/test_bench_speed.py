@@ -288,12 +288,13 @@ def test_on_another_machine_only_ratios_are_compared() -> None:
 def test_two_results_are_compared_without_measuring(tmp_path: Path) -> None:
     old = written(tmp_path / "old.json", result_of(figure("a", 2.0, is_ratio=True)))
     new = written(tmp_path / "new.json", result_of(figure("a", 1.0, is_ratio=True)))
-    worse = command("--compare", old, "--compare", new, "-o", tmp_path / "both.md")
+    worse = command("--from", new, "--compare", old, "-o", tmp_path / "both.md", "-o", tmp_path / "both.json")
     assert isinstance(worse.exception, RegressionError)
     assert command_line.exit_code(worse.exception) == 20
     assert "WORSE" in worse.output
     assert "WORSE" in (tmp_path / "both.md").read_text()
-    assert command("--compare", new, "--compare", old).exit_code == 0
+    assert command("--from", tmp_path / "both.json", "--compare", new).exit_code == 0
+    assert command("--from", old, "--compare", new).exit_code == 0
 
 
 def test_what_is_no_result_is_named(tmp_path: Path) -> None:
