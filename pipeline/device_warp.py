@@ -21,11 +21,13 @@ from alignment.warp import compose, invert, transform_points
 from .plane_views import HALVE_BELOW, CropWish, chroma_to_luma, even_bounds
 
 Plane = npt.NDArray[Any]
+Floats = npt.NDArray[np.float32]
 
 _REACH_PX = 2
 """Samples around what a crop shows that its edge may need."""
 _SAMPLES_PER_PIXEL = 0.75
 """As in alignment/warp.py: with fewer samples per source pixel, along a side, the grid is made finer."""
+_STEPS_PER_LEVEL = 128
 
 
 class _Part(NamedTuple):
@@ -35,7 +37,7 @@ class _Part(NamedTuple):
     to_crop: Points
 
 
-def cut_on(device: str, wishes: Sequence[CropWish]) -> list[list[Plane]]:
+def cut_on(device: str, wishes: Sequence[CropWish]) -> list[list[Floats]]:
     """Cut crops, all in one go.
 
     Args:
@@ -43,7 +45,7 @@ def cut_on(device: str, wishes: Sequence[CropWish]) -> list[list[Plane]]:
         wishes: what is wanted, at least one, all of one size.
 
     Returns:
-        For each wish what `plane_views.crop_planes` would give.
+        For each wish what `plane_views.crop_planes` would give: float32 samples that are not rounded.
     """
     size_px = wishes[0].size_px
     parts = [part for wish in wishes for part in _parts(wish)]
@@ -53,11 +55,16 @@ def cut_on(device: str, wishes: Sequence[CropWish]) -> list[list[Plane]]:
         stop = start + len(part.planes)
         cuts.append(_cut(torch.stack(tensors[start:stop]), part.to_crop, size_px))
         start = stop
-    levels = torch.cat(cuts).round_().to(torch.int32)
-    highest = max(np.iinfo(plane.dtype).max for wish in wishes for plane in wish.planes)
-    small = levels.clamp_(0, highest).to(torch.uint8) if highest == 255 else levels
-    samples = iter(small.cpu().numpy())
-    return [[next(samples).astype(plane.dtype, copy=False) for plane in wish.planes] for wish in wishes]
+    samples = iter(_downloaded(torch.cat(cuts), are_bytes=all(p.dtype == np.uint8 for w in wishes for p in w.planes)))
+    return [[next(samples) for _ in wish.planes] for wish in wishes]
+
+
+def _downloaded(samples: Tensor, *, are_bytes: bool) -> Floats:
+    """Samples as float32 on the CPU; those of bytes travel as 1/128 levels in half the size."""
+    if not are_bytes:
+        return np.asarray(samples.cpu().numpy(), np.float32)
+    packed = (samples * _STEPS_PER_LEVEL).round_().to(torch.int16).cpu().numpy()
+    return np.asarray(packed.astype(np.float32) * np.float32(1 / _STEPS_PER_LEVEL), np.float32)
 
 
 def uploaded(planes: Sequence[Plane], device: str) -> list[Tensor]:

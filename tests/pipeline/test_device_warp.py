@@ -43,10 +43,10 @@ def test_crops_are_the_same_within_a_level(pix_fmt: str, scale: float) -> None:
     [got] = cut_on("cpu", [CropWish(source.planes, place(scale), SIZE_PX, shifts)])
     step = 1 << (source.layout.bit_depth - 8)
     for ours, theirs in zip(got, wanted, strict=True):
-        assert ours.dtype == theirs.dtype
-        difference = np.abs(ours.astype(int) - theirs)
-        assert difference.max() <= max(2 * step, 1), difference.max()
-        assert difference.mean() <= 0.3 * step
+        assert ours.dtype == theirs.dtype == np.float32
+        difference = np.abs(ours - theirs)
+        assert difference.max() <= step
+        assert difference.mean() <= 0.27 * step  # OpenCV rounds once more: 0.25 on average
 
 
 @pytest.mark.parametrize(("x", "y"), [(-20, 10), (640, 360), (5, 355), (2000, 2000)])
@@ -56,7 +56,7 @@ def test_beyond_the_frame_its_edges_repeat(x: float, y: float, scale: float) -> 
     wanted = crop_planes(source.planes, place(scale, x, y), SIZE_PX, (1, 1))
     [got] = cut_on("cpu", [CropWish(source.planes, place(scale, x, y), SIZE_PX, (1, 1))])
     for ours, theirs in zip(got, wanted, strict=True):
-        assert np.abs(ours.astype(int) - theirs).max() <= 2
+        assert np.abs(ours - theirs).max() <= 1
 
 
 def test_many_crops_of_several_frames_come_back_in_order() -> None:
