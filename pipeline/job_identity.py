@@ -30,7 +30,9 @@ def job_identity(studio: Studio, hashes: dict[str, Any], source_sha256: str, out
         program=_program_version(),
         source=source_sha256,
         styles=[studio.styles[name].sha256 for name in studio.style_names],
-        engines=[[engine.name, _hardware(str(engine.device)), engine.precision] for engine in studio.engines.values()],
+        engines=[
+            [engine.name, hardware_of(str(engine.device)), engine.precision] for engine in studio.engines.values()
+        ],
         detector=None if studio.settings.aligned else studio.finder.detector.name,
         mask=studio.mask_name,
         **hashes,
@@ -68,7 +70,7 @@ def _program_version() -> str:
         return "unknown"
 
 
-def _hardware(device: str) -> str:
+def hardware_of(device: str) -> str:
     """What computes: chunks of a job may come from several devices of one kind."""
     if not device.startswith("cuda"):
         return device

@@ -142,13 +142,13 @@ def identity_of(studio: Studio) -> dict[str, Any]:
     import torch
 
     from .ffmpeg import ffmpeg_version
-    from .studio import _hardware
+    from .job_identity import hardware_of
 
     engines = studio.engines.items()
     is_on_cpu = any(str(engine.device) == "cpu" for _, engine in engines)
     return {
         "styles": [studio.styles[name].sha256 for name, _ in engines],
-        "engines": [f"{engine.name} {engine.precision} on {_hardware(str(engine.device))}" for _, engine in engines],
+        "engines": [f"{engine.name} {engine.precision} on {hardware_of(str(engine.device))}" for _, engine in engines],
         "instructions": torch.backends.cpu.get_cpu_capability() if is_on_cpu else "",
         "mask": studio.mask_name,
         "ffmpeg": ".".join(str(part) for part in ffmpeg_version()),
