@@ -13,6 +13,8 @@ from .publish import check_absent, make_output_folder, write_text
 if TYPE_CHECKING:
     from .bench_sections import BenchResult, SectionResult
 
+_FILE_WIDTH = 140
+
 
 def check_output(path: Path, suffixes: tuple[str, ...], option: str, *, overwrite: bool) -> None:
     """Refuse a file before anything is measured for it.
@@ -53,6 +55,8 @@ def print_section(section: SectionResult) -> None:
     from rich.table import Table as RichTable
 
     console = Console(markup=False, highlight=False)
+    if not console.is_terminal:  # a file or a pipe: nothing is gained by breaking lines
+        console = Console(markup=False, highlight=False, width=_FILE_WIDTH)
     console.print(f"\n{section.title} ({section.secs:.0f} s)", style="bold")
     console.print(section.about)
     if section.error:

@@ -35,6 +35,7 @@ def draw_chart(result: BenchResult, path: Path) -> None:
         PipelineError: it holds none of them.
     """
     bars, engines = frame_bars(result.figures), engine_bars(result.figures)
+    whole = whole_ms(result.figures)
     if not bars and not engines:
         raise PipelineError("there is nothing to draw; --chart needs the sections stages, generator and whole.")
     import matplotlib
@@ -42,8 +43,8 @@ def draw_chart(result: BenchResult, path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.6), width_ratios=(3, 2))
-    _draw_frames(left, bars)
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 5), width_ratios=(3, 2))
+    _draw_frames(left, bars, whole, _scene_of(result.figures))
     _draw_engines(right, engines)
     told = result.machine
     figure.text(
@@ -60,13 +61,8 @@ def frame_bars(figures: Mapping[str, Figure]) -> dict[str, dict[str, float]]:
     Ours are the stages measured alone, and the generator's own time for its faces; what is measured end to end may be
     less, because stages overlap, or more, because they share the cores.
     """
-    measured = [match for name in figures if (match := _PUBLIC_KEY.fullmatch(name))]
-    scenes = [match["scene"] for match in measured]
-    if not scenes:
-        return {}
-    scene = "720p/1" if "720p/1" in scenes else scenes[0]
-    bars = {}
-    for channels in [match["channels"] for match in measured if match["scene"] == scene]:
+    scene, bars = _scene_of(figures), {}
+    for channels in _widths(figures, scene):
         public = {name: _sum(figures, f"whole/{scene}/{channels}/public", own) for name, own in _GROUPS.items()}
         bars[f"public loop, {channels} ch"] = public
         ours = {name: _sum(figures, f"stage/{scene}", own, "/ms") for name, own in _GROUPS.items()}
@@ -78,6 +74,26 @@ def frame_bars(figures: Mapping[str, Figure]) -> dict[str, dict[str, float]]:
         if any(ours.values()):
             bars[f"ours, {channels} ch"] = ours
     return bars
+
+
+def whole_ms(figures: Mapping[str, Figure]) -> dict[str, float]:
+    """Milliseconds of a frame as measured end to end, by the same names."""
+    scene, found = _scene_of(figures), {}
+    for channels in _widths(figures, scene):
+        found[f"public loop, {channels} ch"] = figures[f"whole/{scene}/{channels}/public ms"].value
+        found[f"ours, {channels} ch"] = figures[f"whole/{scene}/{channels}/ms"].value
+    return found
+
+
+def _scene_of(figures: Mapping[str, Figure]) -> str:
+    """The scene that is drawn: 720p with one face where it was measured, else the first; empty without any."""
+    scenes = [match["scene"] for name in figures if (match := _PUBLIC_KEY.fullmatch(name))]
+    return "720p/1" if "720p/1" in scenes else next(iter(scenes), "")
+
+
+def _widths(figures: Mapping[str, Figure], scene: str) -> list[str]:
+    matches = [match for name in figures if (match := _PUBLIC_KEY.fullmatch(name))]
+    return [match["channels"] for match in matches if match["scene"] == scene]
 
 
 def engine_bars(figures: Mapping[str, Figure]) -> dict[str, dict[str, Figure]]:
@@ -94,20 +110,23 @@ def _sum(figures: Mapping[str, Figure], key: str, stages: tuple[str, ...], tail:
     return sum(figures[name].value for stage in stages if (name := f"{key}/{stage}{tail}") in figures)
 
 
-def _draw_frames(axes: Any, bars: Mapping[str, Mapping[str, float]]) -> None:
-    axes.set_title("Where the time of a frame goes (720p, one face)", fontsize=11)
+def _draw_frames(axes: Any, bars: Mapping[str, Mapping[str, float]], whole: Mapping[str, float], scene: str) -> None:
+    size, _, faces = scene.partition("/")
+    axes.set_title(f"Where the time of a frame goes ({size}, faces: {faces})", fontsize=11)
     names = list(bars)
     lengths = [0.0] * len(names)
     for (piece, _), colour in zip(_GROUPS.items(), _COLOURS, strict=True):
         values = [bars[name][piece] for name in names]
         axes.barh(names, values, left=lengths, color=colour, label=piece, height=0.62)
         lengths = [start + value for start, value in zip(lengths, values, strict=True)]
-    for name, length in zip(names, lengths, strict=True):
-        axes.text(length, name, f" {length:.0f} ms", va="center", fontsize=9)
+    ends = [whole[name] for name in names]
+    axes.plot(ends, names, linestyle="", marker="D", color="black", markersize=5, label="end to end, measured")
+    for name, length, end in zip(names, lengths, ends, strict=True):
+        axes.text(max(length, end), name, f"   {end:.0f} ms", va="center", fontsize=9)
     axes.invert_yaxis()
-    axes.set_xlabel("ms per frame, stages measured alone")
-    axes.set_xlim(0, 1.16 * max(lengths, default=1.0))
-    axes.legend(fontsize=8, loc="lower right", frameon=False)
+    axes.set_xlabel("ms per frame; bars: stages measured alone")
+    axes.set_xlim(0, 1.16 * max([*lengths, *ends], default=1.0))
+    axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncol=4, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
 
 
@@ -134,9 +153,9 @@ def _draw_engines(axes: Any, engines: Mapping[str, Mapping[str, Figure]]) -> Non
     axes.axvline(1.0, color="#555555", linewidth=1, linestyle=":")
     axes.set_yticks([i + height * (len(engines) - 1) / 2 for i in range(len(labels))], labels)
     axes.invert_yaxis()
-    axes.set_xlabel("times as fast, one crop (lines: range of the rounds)")
+    axes.set_xlabel("times as fast, one crop (lines: range)")
     top = max((f.high for of_width in engines.values() for f in of_width.values()), default=1.0)
     axes.set_xlim(0, 1.2 * top)
     if engines:
-        axes.legend(fontsize=8, frameon=False, loc="lower right")
+        axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncol=2, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)

@@ -81,7 +81,6 @@ def _tables(bench: SpeedBench, channels: int, style: Style) -> list[Table]:
         timing = timings[candidate.label]
         rows.append(_row(bench, channels, candidate, timing, timings[_PUBLIC], flops, candidate.engine(crops), wanted))
     _note_int8(bench, channels, timings)
-    rows += [(label, *[None] * 7, reason) for label, reason in refused]
     heads = ("engine", "ms", "x public", "x in CPU time", "max error", "mean error", "PSNR dB", "% of limit", "remark")
     note = (
         f"{channels} channels, {style.card.crop_size_px} px, one crop, {flops / 1e9:.1f} GFLOP as the public code "
@@ -89,7 +88,7 @@ def _tables(bench: SpeedBench, channels: int, style: Style) -> list[Table]:
         f"their range, by the clock; CPU time is that of all cores. Errors against fp32 on the CPU over {len(crops)} "
         "crops of a face, in levels of 255. Limit: the better of a large product and the generator's convolution in "
         "the same arithmetic. `auto` is what a conversion takes."
-    )
+    ) + "".join(f" Not here: {label} ({reason})." for label, reason in refused)
     tables = [Table(f"Generator of {channels} channels", heads, tuple(rows), note)]
     if device.type == "cuda":
         tables += _batches(bench, channels, style, flops)
@@ -129,7 +128,7 @@ def _load(
 
 def _first_sentence(error: Exception) -> str:
     text = (str(error) or type(error).__name__).splitlines()[0]
-    return text if len(text) < 90 else text[:87] + "..."
+    return text.rstrip(".")
 
 
 @torch.no_grad()
