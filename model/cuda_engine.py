@@ -80,7 +80,7 @@ class CudaEngine:
         self.name = name
         self.device = str(device)
         self.precision = precision
-        self.max_error = 0.0
+        self.max_error = self.mean_error = 0.0
         self.psnr_db = 0.0
         self.batch_size = max(sizes)
         self._network, self._device, self._size_px, self._sizes = network, device, size_px, sizes

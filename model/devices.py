@@ -47,7 +47,7 @@ def choose_precisions(name: str, device: torch.device) -> tuple[str, ...]:
         fast = fast_precision(device)
         return ("fp32",) if fast == "fp32" else (fast, "fp32")
     if name not in PRECISIONS:
-        raise DeviceError(f"precision {name!r} is unknown; use auto, {', '.join(PRECISIONS)}.")
+        raise DeviceError(f"precision {name!r} is unknown; use auto, {', '.join(PRECISIONS)} or int8.")
     if name == "fp16" and device.type == "cpu":
         raise DeviceError("precision 'fp16' is slower than fp32 on a CPU; use --precision bf16, fp32 or auto.")
     return (name,)

@@ -1,35 +1,32 @@
-"""Engines: run a style's generator as fast as the machine can, with a measured error.
+"""Chooses the engine that runs a style's generator as fast as the machine can, with a measured error.
 
 Crops in, stylised crops out; knows nothing of pictures, frames or faces.
 """
 
 from __future__ import annotations
 
-import copy
+import json
 import logging
-import math
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .cuda_engine import CudaEngine, load_cuda_engine
-from .devices import PRECISIONS, choose_device, choose_precisions
+from .deviation import Deviation, compare, deviation, sample_crop
+from .devices import choose_device, choose_precisions
 from .errors import DeviceError
-from .generator import Generator
+from .openvino_cache import read_cached, write_cached
+from .openvino_engine import OpenVinoEngine
 from .style import Style
+from .torch_engine import CompiledEngine, TorchEngine
+
+__all__ = ["Engine", "TorchEngine", "compare", "load_engine", "sample_crop"]
 
 logger = logging.getLogger(__name__)
 
-MIN_PSNR_DB = 42.0
-"""`auto` takes no precision that is further than this from fp32 on the test crop; video encoders stay below it."""
-MAX_ERROR_LEVELS = 16.0
-"""Nor one that is off by more than this many of 255 grey levels anywhere."""
-PSNR_CEILING_DB = 150.0
-"""Reported where there is no difference at all."""
-
-_BATCH_SIZES = {"cpu": 1, "cuda": 32}  # more does not help on a CPU: the maps fall out of its caches
-_OTHER_BATCH_SIZE = 8
+ENGINES = ("auto", "torch", "compiled", "openvino")
+"""What can be asked for."""
 
 
 class Engine(Protocol):
@@ -37,7 +34,7 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """Kind of engine, for reports."""
+        """Kind of engine, for reports: `torch`, `compiled`, `openvino`, `cuda`."""
 
     @property
     def device(self) -> str:
@@ -45,7 +42,7 @@ class Engine(Protocol):
 
     @property
     def precision(self) -> str:
-        """fp32, bf16 or fp16."""
+        """fp32, bf16, fp16 or int8."""
 
     @property
     def max_error(self) -> float:
@@ -54,6 +51,10 @@ class Engine(Protocol):
     @property
     def psnr_db(self) -> float:
         """Similarity to fp32 on the CPU on the test crop, in dB of the full range."""
+
+    @property
+    def mean_error(self) -> float:
+        """Mean absolute difference to fp32 on the CPU on the test crop, in 1/255 grey levels."""
 
     @property
     def batch_size(self) -> int:
@@ -66,57 +67,6 @@ class Engine(Protocol):
         """
 
 
-class TorchEngine:
-    """Runs a generator with plain PyTorch, convolutions in half precision where asked for, in channels-last memory.
-
-    Args:
-        generator: the network; it is copied and stays as it is.
-        device: where to run.
-        precision: one of `devices.PRECISIONS`. Norms compute in fp32 in any case.
-    """
-
-    name = "torch"
-
-    def __init__(self, generator: Generator, *, device: torch.device, precision: str = "fp32") -> None:
-        self.device = str(device)
-        self.precision = precision
-        self.max_error = 0.0
-        self.psnr_db = PSNR_CEILING_DB
-        self.batch_size = _BATCH_SIZES.get(device.type, _OTHER_BATCH_SIZE)
-        network = copy.deepcopy(generator).eval().requires_grad_(False).float()
-        if device.type in _BATCH_SIZES:  # channels-last is slower or unsupported elsewhere
-            network = network.to(memory_format=torch.channels_last)
-        self._network = _with_convolutions_in(network, PRECISIONS[precision]).to(device)
-
-    @torch.inference_mode()
-    def __call__(self, crops: Tensor) -> Tensor:
-        """Stylise N3HW float32 crops in [-1, 1] (see `Engine`)."""
-        if crops.ndim != 4 or crops.shape[1] != 3:
-            raise ValueError(f"crops are of shape {tuple(crops.shape)}, expected N3HW.")
-        output = torch.empty_like(crops, dtype=torch.float32)
-        start = 0
-        while start < len(crops):
-            batch = crops[start : start + self.batch_size]
-            image = self._run(batch.to(self.device))
-            if image is None:
-                self.batch_size = max(len(batch) // 2, 1)
-                continue
-            output[start : start + len(batch)] = image
-            start += len(batch)
-        return output
-
-    def _run(self, batch: Tensor) -> Tensor | None:
-        """Stylise a batch; None where the device's memory is too small for it."""
-        try:
-            image: Tensor = self._network(batch).image
-        except torch.OutOfMemoryError:
-            if len(batch) == 1:
-                raise
-            logger.warning("A batch of %d crops is too large for %s; going on in halves.", len(batch), self.device)
-            return None
-        return image
-
-
 def load_engine(
     style: Style, *, device: str = "auto", precision: str = "auto", engine: str = "auto", threads: int | None = None
 ) -> Engine:
@@ -125,81 +75,98 @@ def load_engine(
     Args:
         style: what to run.
         device: `auto` (CUDA, else MPS, else CPU) or a torch device.
-        precision: `fp32`, `bf16`, `fp16`, or `auto`: the fastest one that stays within `MIN_PSNR_DB` and
-            `MAX_ERROR_LEVELS` of fp32.
-        engine: `torch`, `compiled`, `openvino`, or `auto`: the fastest for the device.
-        threads: CPU threads it may use; None is one per core.
+        precision: `fp32`, `bf16`, `fp16`, `int8` (after `styles quantise`), or `auto`: the fastest one that stays
+            within the bounds of `Deviation.is_small`.
+        engine: one of `ENGINES`; `auto` is OpenVINO on a CPU, the recorded engine on an NVIDIA GPU, else PyTorch.
+        threads: CPU threads it may use; None is one per core. PyTorch's are set for the whole process, not here.
 
     Raises:
-        DeviceError: there is no such device or precision, or it does not work.
+        DeviceError: there is no such device, engine or precision, or it does not work.
     """
     chosen = choose_device(device)
-    candidates = choose_precisions(precision, chosen)
-    crop = sample_crop(style.config.image_size_px)
-    reference = TorchEngine(style.generator, device=torch.device("cpu"))
-    if candidates == ("fp32",) and chosen.type == "cpu":
-        return reference
-    wanted = reference(crop)
-    for candidate in candidates:
-        is_last = candidate == candidates[-1]
+    waiting = _candidates(engine, precision, chosen)
+    while True:
+        candidate, *waiting = waiting
         try:
-            made = _on_device(style, chosen, candidate, engine)
-            made.max_error, made.psnr_db = compare(made(crop), wanted)
-        except RuntimeError as error:  # what a driver or a kernel refuses shows only when it runs
-            if is_last:
+            made = _made(style, chosen, candidate, threads)
+            found = _measured(made, style)
+        except (RuntimeError, DeviceError) as error:  # what a driver or a kernel refuses shows only when it runs
+            if not waiting and isinstance(error, DeviceError):
+                raise
+            if not waiting:
                 raise DeviceError(f"{candidate} does not work on {chosen}: {error}") from error
-            logger.warning("%s does not work on %s (%s); fp32 is used instead.", candidate, chosen, error)
+            logger.warning("%s does not work on %s (%s); %s is used instead.", candidate, chosen, error, waiting[0])
             continue
-        if made.psnr_db >= MIN_PSNR_DB and made.max_error <= MAX_ERROR_LEVELS:
-            break
-        logger.warning(
-            "Style %r in %s on %s differs from fp32 by up to %.1f of 255 levels (%.1f dB)%s.",
-            style.name,
-            candidate,
-            made.device,
-            made.max_error,
-            made.psnr_db,
-            "" if is_last else "; fp32 is used instead",
-        )
-    return made
+        made.max_error, made.psnr_db, made.mean_error = found
+        waiting = [other for other in waiting if other.precision != candidate.precision]  # the same would be as far off
+        if not found.is_small:
+            logger.warning(
+                "Style %r in %s on %s differs from fp32 by up to %.1f of 255 levels (%.1f dB)%s.",
+                style.name,
+                candidate,
+                made.device,
+                found.max_error,
+                found.psnr_db,
+                f"; {waiting[0]} is used instead" if waiting else "",
+            )
+        if found.is_small or not waiting:
+            return made
 
 
-def _on_device(style: Style, device: torch.device, precision: str, engine: str) -> TorchEngine | CudaEngine:
-    """An engine whose error is still to be measured: on NVIDIA GPUs the recorded one, unless PyTorch is asked for."""
-    if device.type != "cuda" or engine == "torch":
+class _Candidate(NamedTuple):
+    """An engine to try."""
+
+    engine: str
+    precision: str
+
+    def __str__(self) -> str:
+        return f"{self.engine} {self.precision}"
+
+
+def _candidates(engine: str, precision: str, device: torch.device) -> list[_Candidate]:
+    """What to try for a choice of the user, best first."""
+    if engine not in ENGINES:
+        raise DeviceError(f"engine {engine!r} is unknown; use {', '.join(ENGINES)}.")
+    if engine == "openvino" and device.type != "cpu":
+        raise DeviceError(f"engine 'openvino' runs on a CPU, not on {device}; use --device cpu or --engine auto.")
+    if precision == "int8":
+        if device.type != "cpu" or engine not in ("auto", "openvino"):
+            raise DeviceError("precision 'int8' runs in OpenVINO on a CPU; use it with --device cpu and --engine auto.")
+        return [_Candidate("openvino", precision)]
+    precisions = choose_precisions(precision, device)
+    best = {"cpu": "openvino", "cuda": "cuda"}.get(device.type, "torch") if engine == "auto" else engine
+    candidates = [_Candidate(best, each) for each in precisions]
+    if best == "compiled" or (engine == "auto" and best == "openvino"):  # a compiler or a library may be missing
+        candidates.append(_Candidate("torch", precisions[-1]))
+    return candidates
+
+
+def _made(
+    style: Style, device: torch.device, candidate: _Candidate, threads: int | None
+) -> TorchEngine | OpenVinoEngine | CudaEngine:
+    """An engine whose error is still to be measured."""
+    engine, precision = candidate
+    if engine == "openvino":
+        return OpenVinoEngine(style, precision=precision, threads=threads)
+    if engine == "torch":
         return TorchEngine(style.generator, device=device, precision=precision)
-    return load_cuda_engine(
-        style.generator,
-        device=device,
-        precision=precision,
-        size_px=style.card.crop_size_px,
-        is_compiled=engine == "compiled",
-    )
+    size_px = style.card.crop_size_px
+    if device.type == "cuda":
+        return load_cuda_engine(
+            style.generator, device=device, precision=precision, size_px=size_px, is_compiled=engine == "compiled"
+        )
+    return CompiledEngine(style.generator, device=device, precision=precision, size_px=size_px)
 
 
-def compare(image: Tensor, wanted: Tensor) -> tuple[float, float]:
-    """Largest difference in 1/255 grey levels, and PSNR in dB, of two tensors in [-1, 1].
-
-    What is not finite counts as the full range.
-    """
-    difference = (image.double() - wanted.double()).abs().nan_to_num(nan=2, posinf=2)
-    mean_square = difference.square().mean().item()
-    psnr_db = 10 * math.log10(4 / mean_square) if mean_square else PSNR_CEILING_DB
-    return difference.max().item() * 127.5, min(psnr_db, PSNR_CEILING_DB)
-
-
-def sample_crop(size_px: int) -> Tensor:
-    """A fixed test crop, 1x3xSxS float32 in [-1, 1]: a bright oval before a dark gradient, with fine texture."""
-    y, x = torch.meshgrid(*[torch.linspace(-1, 1, size_px)] * 2, indexing="ij")
-    oval = torch.sigmoid(24 * (0.6 - torch.hypot(x / 0.8, y)))
-    texture = 0.06 * torch.sin(97 * x * y + 31 * x) + 0.04 * torch.sin(151 * y)
-    colours = torch.stack([0.7 * oval - 0.3, 0.5 * oval - 0.3 + 0.2 * x, 0.3 * oval - 0.4 + 0.3 * y])
-    return (colours + texture).clamp(-1, 1).unsqueeze(0)
-
-
-def _with_convolutions_in(network: Generator, dtype: torch.dtype) -> Generator:
-    """Convert, in place, what multiplies matrices; scales and shifts of norms stay float32."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-            module.to(dtype)
-    return network
+def _measured(engine: Engine, style: Style) -> Deviation:
+    """How far an engine is off; what is known of OpenVINO's from an earlier start is taken from there."""
+    key = f"deviation-{engine.key}" if isinstance(engine, OpenVinoEngine) else None
+    kept = read_cached(key) if key else None
+    if kept is not None:
+        return Deviation(*json.loads(kept))
+    crop = sample_crop(style.config.image_size_px)
+    with torch.inference_mode():
+        found = deviation(engine(crop), style.generator(crop).image)
+    if key:
+        write_cached(key, json.dumps(found).encode())
+    return found

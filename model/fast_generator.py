@@ -10,7 +10,7 @@ What is done, each exact but for rounding:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .blocks import AdaptiveResidualBlock, PaddedConv, ResidualBlock, UpLayer, _tile_weight, reflect
+from .config import DOWN_SAMPLING
 from .fast_norms import instance_norm, instance_norm_rows, mixed_norm, mixed_norm_rows
 from .generator import Generator
 from .norms import InstanceNorm, at_least_float32
@@ -25,6 +26,8 @@ from .winograd import WinogradConv, tiled_order
 
 _TILE = 4  # side of the tile of pixels that the last convolution draws at once
 _LANES = 16  # output channels that a CPU's kernels compute together
+_MIN_WINOGRAD_CHANNELS = 48  # below, the transforms take longer than the multiplications that they save
+_MAX_WINOGRAD_BYTES = 48 * 1024**2  # of an inner map; its products take nine times as much memory in all
 
 
 class FastGenerator(nn.Module):
@@ -33,9 +36,10 @@ class FastGenerator(nn.Module):
     Args:
         generator: what it computes, with all its options; most weights are shared, so they must stay as they are.
         use_winograd: for the inner convolutions: then it takes one float32 picture at a time.
+        is_narrow: it will be recorded to run in less than float32.
     """
 
-    def __init__(self, generator: Generator, *, use_winograd: bool = False) -> None:
+    def __init__(self, generator: Generator, *, use_winograd: bool = False, is_narrow: bool = False) -> None:
         super().__init__()
         source: Any = generator  # modules do not tell the types of their parts
         self.down = source.down
@@ -43,12 +47,15 @@ class FastGenerator(nn.Module):
         self.merge = _merging(source.cam)
         self.head = source.head
         self.adaptive_blocks = _blocks(source.adaptive_blocks, use_winograd)
-        self.up = nn.Sequential(*map(_EnlargingLayer, source.up))
+        self.up = nn.Sequential(*(_EnlargingLayer(layer, is_narrow) for layer in source.up))
         self.draw = _Drawing(source.draw)
         branch = source.mask_branch
         self.mask_blocks = None if branch is None else _blocks(branch.blocks, use_winograd)
-        self.score = None if branch is None else nn.Sequential(*map(_EnlargingLayer, branch.up), branch.score)
+        self.score: Any = None
+        if branch is not None:
+            self.score = nn.Sequential(*(_EnlargingLayer(layer, is_narrow) for layer in branch.up), branch.score)
         self._blend, self._check_size = source._blend, source._check_size
+        self._is_narrow = is_narrow
         self._layout = _Rows if use_winograd else _Maps
         self.eval()
 
@@ -59,7 +66,7 @@ class FastGenerator(nn.Module):
         x = image.to(self.merge.weight.dtype)
         for layer in self.down:
             x = F.relu(instance_norm(layer.conv(x), layer.norm))
-        layout = self._layout(x.shape)
+        layout = self._layout(x.shape, self._is_narrow)
         inner = layout.entered(x)
         for block in self.blocks:
             inner = block(inner, layout)
@@ -77,10 +84,17 @@ class FastGenerator(nn.Module):
         return blended
 
 
+def suits_winograd(generator: Generator, size_hw: Sequence[int]) -> bool:
+    """Whether Winograd's convolutions are faster for pictures of a size (float32, CPU), in memory that is there."""
+    num_channels = generator.cam.merge.out_channels
+    num_bytes = 4 * num_channels * (size_hw[0] // DOWN_SAMPLING) * (size_hw[1] // DOWN_SAMPLING)
+    return num_channels >= _MIN_WINOGRAD_CHANNELS and num_bytes <= _MAX_WINOGRAD_BYTES
+
+
 class _Layout(Protocol):
     """How the inner maps lie in memory while the blocks work on them."""
 
-    def __init__(self, shape_nchw: torch.Size) -> None: ...
+    def __init__(self, shape_nchw: torch.Size, is_narrow: bool) -> None: ...
     def entered(self, x: Tensor) -> Tensor:
         """NCHW -> this layout."""
 
@@ -109,8 +123,8 @@ class _Layout(Protocol):
 class _Maps:
     """Maps as they are, NCHW."""
 
-    def __init__(self, shape_nchw: torch.Size) -> None:
-        pass
+    def __init__(self, shape_nchw: torch.Size, is_narrow: bool) -> None:
+        self._is_narrow = is_narrow
 
     def entered(self, x: Tensor) -> Tensor:
         return x
@@ -130,7 +144,7 @@ class _Maps:
         return instance_norm(inner, norm)
 
     def adapted(self, inner: Tensor, rho: Tensor, gamma: Tensor, beta: Tensor, bias: Tensor) -> Tensor:
-        return mixed_norm(inner, rho, gamma, beta)  # the bias is in the map already
+        return mixed_norm(inner, rho, gamma, beta, is_narrow=self._is_narrow)  # the bias is in the map already
 
     def excited(self, inner: Tensor, scse: nn.Module) -> Tensor:
         gated: Tensor = scse(inner)
@@ -143,7 +157,7 @@ class _Maps:
 class _Rows:
     """One map as PC rows, in the order in which Winograd's convolutions give them."""
 
-    def __init__(self, shape_nchw: torch.Size) -> None:
+    def __init__(self, shape_nchw: torch.Size, is_narrow: bool) -> None:
         num_pictures, _, height, width = (int(side) for side in shape_nchw)
         if num_pictures != 1:
             raise ValueError(f"there are {num_pictures} pictures; this generator takes one at a time.")
@@ -174,7 +188,11 @@ class _Rows:
         return gated[0, :, :, 0].permute(1, 0)
 
     def pooled(self, inner: Tensor, size: int | None) -> Tensor:
-        return inner.mean(0)[None, :, None, None] if size == 1 else self.left(inner)
+        if size != 1:
+            return self.left(inner)
+        # In two steps: OpenVINO adds one by one, and thousands of values at once lose two digits.
+        lines = inner.reshape(self._order.height, self._order.width, -1)
+        return lines.mean(1).mean(0)[None, :, None, None]
 
 
 class _Block(nn.Module):
@@ -205,8 +223,9 @@ class _Block(nn.Module):
 class _EnlargingLayer(nn.Module):
     """An `UpLayer` that convolves the small map, once for each of the four phases of the large one."""
 
-    def __init__(self, layer: UpLayer) -> None:
+    def __init__(self, layer: UpLayer, is_narrow: bool) -> None:
         super().__init__()
+        self.is_narrow = is_narrow
         self.norm: Any = layer.norm
         conv: Any = layer.conv
         self.is_transposed = layer.is_transposed
@@ -214,7 +233,7 @@ class _EnlargingLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         norm = self.norm
-        return F.relu(mixed_norm(self._enlarged(x), norm.rho, norm.weight, norm.bias))
+        return F.relu(mixed_norm(self._enlarged(x), norm.rho, norm.weight, norm.bias, is_narrow=self.is_narrow))
 
     def _enlarged(self, x: Tensor) -> Tensor:
         if self.is_transposed:

@@ -7,23 +7,26 @@ cached.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import logging
 import platform
-import sys
+import tempfile
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from .errors import DeviceError
 from .openvino_cache import read_cached, write_cached
+from .openvino_import import import_openvino
 
 logger = logging.getLogger(__name__)
 
@@ -59,51 +62,50 @@ def compile_network(
         DeviceError: OpenVINO cannot run it.
     """
     shape = [1, *example.shape[1:]] if dynamic_batch else list(example.shape)
-    full_key = cache_key(network, shape, key, precision)
+    code = code_key(type(module).__module__ for module in network.modules())
     return open_network(
-        lambda: network, shape, key=full_key, precision=precision, threads=threads, dynamic_batch=dynamic_batch
+        lambda: convert(network, shape),
+        key=combined_key(key=key, shape=shape, precision=precision, code=code, machine=machine_key()),
+        precision=precision,
+        threads=threads,
+        dynamic_batch=dynamic_batch,
     )
 
 
 def open_network(
-    build: Callable[[], nn.Module],
-    shape: list[int],
-    *,
-    key: str,
-    precision: str,
-    threads: int | None = None,
-    dynamic_batch: bool = False,
+    build: Callable[[], Any], *, key: str, precision: str, threads: int | None = None, dynamic_batch: bool = False
 ) -> OpenVinoNetwork:
-    """Read a compiled network from the cache, or build, convert and keep it.
+    """Read a compiled network from the cache, or compile and keep it.
 
     Args:
-        build: makes the network; called only where nothing is cached.
-        shape: of the input.
-        key: the whole key, as `cache_key` gives it.
+        build: makes the `openvino.Model`, of a fixed shape; called only where nothing is cached.
+        key: the whole key, as `combined_key` gives it.
         precision: see `compile_network`.
         threads: see `compile_network`.
         dynamic_batch: see `compile_network`.
+
+    Raises:
+        DeviceError: OpenVINO is not there or cannot run it.
     """
     options = _options(precision, threads)
     try:
         compiled = _read_compiled(key, options)
         if compiled is None:
-            model = convert(build(), shape)
-            compiled = _core().compile_model(model, "CPU", options)
+            compiled = _core().compile_model(build(), "CPU", options)
             _keep_compiled(key, compiled)
     except Exception as error:  # those of OpenVINO have no root of their own
-        raise DeviceError(f"OpenVINO cannot run this network on this CPU: {_first_line(error)}") from error
+        raise DeviceError(f"OpenVINO cannot run this network on this CPU: {_last_line(error)}") from error
     return OpenVinoNetwork(compiled, is_repeated=dynamic_batch)
 
 
 def compile_model(model: Any, *, precision: str = "fp32", threads: int | None = None) -> OpenVinoNetwork:
-    """Compile an OpenVINO model that was read or converted elsewhere, of a fixed shape."""
+    """Compile an `openvino.Model` of a fixed shape, without the cache."""
     return OpenVinoNetwork(_core().compile_model(model, "CPU", _options(precision, threads)), is_repeated=False)
 
 
 def convert(network: nn.Module, shape: list[int]) -> Any:
     """Turn a network of one float32 input into an `openvino.Model` with that input shape."""
-    import openvino
+    openvino = import_openvino()
 
     is_training = network.training
     try:
@@ -116,26 +118,44 @@ def convert(network: nn.Module, shape: list[int]) -> Any:
     return model
 
 
-def cache_key(network: nn.Module, shape: list[int], key: str, precision: str) -> str:
-    """Hash of all that decides what a compiled network does: weights (by `key`), shape, code, versions, CPU."""
-    code = {type(module).__module__ for module in network.modules()}
-    return combined_key(
-        key=key, shape=shape, precision=precision, code=sorted(_code_hash(name) for name in code), machine=machine_key()
-    )
-
-
 def combined_key(**parts: Any) -> str:
     """Hash (hex) of named values."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+def pack_model(model: Any) -> bytes:
+    """An `openvino.Model` as bytes, its weights as they are."""
+    openvino = import_openvino()
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.xml"
+        openvino.save_model(model, path, compress_to_fp16=False)
+        description, weights = path.read_bytes(), path.with_suffix(".bin").read_bytes()
+    return len(description).to_bytes(8, "little") + description + weights
+
+
+def unpack_model(content: bytes) -> Any:
+    """The `openvino.Model` that `pack_model` took."""
+    openvino = import_openvino()
+
+    end = 8 + int.from_bytes(content[:8], "little")
+    weights = np.frombuffer(content, np.uint8, offset=end)
+    return _core().read_model(content[8:end], openvino.Tensor(weights.copy()))
+
+
+def code_key(module_names: Iterable[str]) -> list[str]:
+    """Hashes of the code of some modules of ours: what it compiles to changes with it."""
+    return sorted(_code_hash(name) for name in set(module_names))
+
+
 @cache
 def machine_key() -> str:
     """Names what compiles and what runs: versions, CPU and what it can do."""
-    import openvino
+    openvino = import_openvino()
 
-    capabilities = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    name = _core().get_property("CPU", "FULL_DEVICE_NAME")
+    core = _core()
+    capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    name = core.get_property("CPU", "FULL_DEVICE_NAME")
     has_tiles = torch.cpu._is_amx_tile_supported() if hasattr(torch.cpu, "_is_amx_tile_supported") else None
     return json.dumps(
         [openvino.__version__, torch.__version__, platform.machine(), name, sorted(capabilities), has_tiles]
@@ -173,7 +193,7 @@ class OpenVinoNetwork:
 
     def _run(self, x: Tensor, outputs: list[Tensor]) -> list[Tensor]:
         """Fill the outputs."""
-        from openvino import Tensor as Shared
+        Shared = import_openvino().Tensor
 
         with self._lock:
             self._request.set_input_tensor(Shared(x.numpy(), shared_memory=True))
@@ -201,7 +221,7 @@ def _read_compiled(key: str, options: dict[str, Any]) -> Any:
     try:
         return _core().import_model(content, "CPU", options)
     except RuntimeError as error:
-        logger.warning("A cached network cannot be read (%s); it is compiled anew.", _first_line(error))
+        logger.warning("A cached network cannot be read (%s); it is compiled anew.", _last_line(error))
         return None
 
 
@@ -212,7 +232,7 @@ def _keep_compiled(key: str, compiled: Any) -> None:
 
 @cache
 def _core() -> Any:
-    import openvino
+    openvino = import_openvino()
 
     return openvino.Core()
 
@@ -220,7 +240,7 @@ def _core() -> Any:
 @cache
 def _code_hash(module_name: str) -> str:
     """Hash of the file of a module of ours; others are known by their version."""
-    path = getattr(sys.modules[module_name], "__file__", None)
+    path = importlib.import_module(module_name).__file__
     if path is None or module_name.partition(".")[0] == "torch":
         return module_name
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
@@ -231,6 +251,6 @@ def _torch_type(element_type: Any) -> torch.dtype:
     return dtype
 
 
-def _first_line(error: BaseException) -> str:
+def _last_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

@@ -98,7 +98,8 @@ def _places(height: int, width: int) -> Indices:
     """HW: the row of each pixel among the convolution's outputs (place in the tile, then tile)."""
     y, x = np.divmod(np.arange(height * width), width)
     tiles_wide, tiles_high = -(-width // TILE), -(-height // TILE)
-    return ((y % TILE * TILE + x % TILE) * tiles_high + y // TILE) * tiles_wide + x // TILE
+    places: Indices = ((y % TILE * TILE + x % TILE) * tiles_high + y // TILE) * tiles_wide + x // TILE
+    return places
 
 
 def _windows(height: int, width: int) -> Indices:
