@@ -68,6 +68,8 @@ class Effort:
     """Warm starts of a process."""
     has_compiled: bool = False
     """Compiled engines as well on a CPU: half a minute for each to compile."""
+    has_int8: bool = True
+    """The style is quantised where the user has not done it: a minute or two, with NNCF."""
     has_training: bool = False
     """Training steps as well."""
     has_jobs: bool = False
@@ -88,6 +90,7 @@ QUICK = Effort(
     memory=scene("720p"),
     memory_frames=(15, 45),
     starts=1,
+    has_int8=False,
 )
 """About a minute."""
 DEFAULT = Effort("default")

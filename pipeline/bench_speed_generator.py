@@ -6,26 +6,23 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import cv2
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from model import Engine, ModelError, Style, load_engine, load_style, to_tensor
+from model import Engine, ModelError, Style, load_engine, load_style
 from model.engine import compare
 from model.reference import PlainGenerator, load_ours
 
-from .bench_clips import FACE_XY, draw, true_transform
 from .bench_sections import Cell, Table
 from .bench_speed import SpeedBench
+from .bench_speed_crops import face_crops
+from .bench_speed_int8 import load_int8
 from .bench_speed_limits import peak_flops
 from .bench_speed_race import Spread, Timing, race, ratio
 
 logger = logging.getLogger(__name__)
 
-_NUM_CROPS = 4
-_REACH = 1.35  # half a crop's side in half heights of a face
 _PUBLIC = "public code, fp32"
 _BATCH = 32
 
@@ -36,6 +33,7 @@ class _Candidate:
 
     label: str
     engine: Engine
+    remark: str = ""
 
 
 def measure(bench: SpeedBench) -> list[Table]:
@@ -44,18 +42,6 @@ def measure(bench: SpeedBench) -> list[Table]:
     for channels, name in bench.styles.items():
         tables += _tables(bench, channels, load_style(name))
     return tables
-
-
-def face_crops(size_px: int) -> Tensor:
-    """Crops of the demo's face as a conversion cuts them: N3SS float32 in [-1, 1]."""
-    crops = []
-    for index in range(0, 12 * _NUM_CROPS, 12):
-        move = true_transform("plain", index)
-        middle, zoom = move[:, :2] @ np.array(FACE_XY) + move[:, 2], float(np.hypot(*move[:, 0]))
-        scale = size_px / (2 * _REACH * 56 * zoom)
-        place = np.array([[scale, 0, size_px / 2 - scale * middle[0]], [0, scale, size_px / 2 - scale * middle[1]]])
-        crops.append(cv2.warpAffine(draw("plain", index), place, (size_px, size_px), flags=cv2.INTER_AREA))
-    return to_tensor(np.stack(crops).astype(np.uint8))
 
 
 def public_generator(style: Style) -> PlainGenerator:
@@ -112,18 +98,26 @@ def _load(
     for name, precision in asked:
         label = name if name == "auto" else f"{name} {precision}"
         try:
-            engine = load_engine(
-                style, device=bench.device, engine=name, precision=precision, threads=torch.get_num_threads()
-            )
+            candidate = _candidate(label, name, precision, style, bench)
         except (ModelError, RuntimeError, ImportError, ValueError) as error:
             refused.append((label, _first_sentence(error)))
             continue
+        engine = candidate.engine
         if name != "auto" and (engine.name, engine.precision) != (name, precision):
             refused.append((label, f"falls back to {engine.name} {engine.precision}"))
             continue
-        loaded.append(_Candidate(label, engine))
+        loaded.append(candidate)
         bench.progress.advance(1)
     return loaded, refused
+
+
+def _candidate(label: str, name: str, precision: str, style: Style, bench: SpeedBench) -> _Candidate:
+    if precision == "int8":
+        may_quantise = bench.effort.has_int8 and style.config.base_channels == min(bench.styles)
+        engine, origin = load_int8(style, bench.folder / "int8", may_quantise=may_quantise)
+        return _Candidate(label, engine, origin)
+    engine = load_engine(style, device=bench.device, engine=name, precision=precision, threads=torch.get_num_threads())
+    return _Candidate(label, engine, f"{engine.name} {engine.precision}" if name == "auto" else "")
 
 
 def _first_sentence(error: Exception) -> str:
@@ -182,9 +176,8 @@ def _row(
     bench.note(f"{key}/mean error", mean, "levels", is_ratio=True, more_is_better=False)
     bench.note(f"{key}/PSNR", psnr_db, "dB", is_ratio=True)
     bench.note(f"{key}/share", share, "%", is_ratio=True)
-    remark = f"{engine.name} {engine.precision}" if candidate.label == "auto" else ""
     errors = f"{worst:.3g}", f"{mean:.2g}", f"{psnr_db:.1f}"
-    return (candidate.label, timing.wall.value * 1000, times.text(), cpu.value, *errors, share.value, remark)
+    return (candidate.label, timing.wall.value * 1000, times.text(), cpu.value, *errors, share.value, candidate.remark)
 
 
 def _share(bench: SpeedBench, precision: str, flops: float, timing: Timing) -> Spread:

@@ -14,8 +14,9 @@ from model import load_style
 
 from .bench_sections import Cell, Table
 from .bench_speed import SpeedBench
+from .bench_speed_crops import face_crops
 from .bench_speed_effort import Scene
-from .bench_speed_generator import face_crops, public_generator
+from .bench_speed_generator import public_generator
 from .bench_speed_limits import encoder_arguments, transcode
 from .bench_speed_public import STAGES, PublicLoop
 from .bench_speed_race import Spread, Timing, race, ratio

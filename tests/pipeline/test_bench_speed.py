@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -17,17 +20,19 @@ import torch
 from click.testing import CliRunner, Result
 
 import run as command_line
-from model import GeneratorConfig, Style, StyleCard, build_generator, load_style
+from model import GeneratorConfig, ModelError, Style, StyleCard, build_generator, load_style
 from pipeline.bench_clips import make_scene
 from pipeline.bench_sections import BenchResult, Figure, SectionResult, machine
 from pipeline.bench_speed import SECTIONS, SpeedSettings, run_speed
 from pipeline.bench_speed_chart import draw_chart, frame_bars
 from pipeline.bench_speed_child import run_child
 from pipeline.bench_speed_compare import compare, read_result
+from pipeline.bench_speed_crops import face_crops
 from pipeline.bench_speed_effort import EFFORTS, SIZES, Effort, Scene
 from pipeline.bench_speed_extra import _numbers
-from pipeline.bench_speed_generator import face_crops, public_generator
+from pipeline.bench_speed_generator import public_generator
 from pipeline.bench_speed_goals import GOALS, Goal, verdict
+from pipeline.bench_speed_int8 import load_int8
 from pipeline.bench_speed_race import Spread, race, ratio
 from pipeline.bench_speed_styles import widened
 from pipeline.bench_training import TrainingChoices
@@ -53,6 +58,7 @@ TINY = Effort(
     memory=SMALL,
     memory_frames=(8, 16),
     starts=1,
+    has_int8=False,
 )
 
 
@@ -356,3 +362,29 @@ def test_training_and_watching_are_measured_where_the_entry_hands_them_over() ->
 def test_the_built_in_style_can_be_measured() -> None:
     style = load_style("toon")
     assert widened(style).config.base_channels == 2 * style.config.base_channels
+
+
+def test_a_style_is_quantised_in_a_folder_that_goes_away(
+    style_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    style, caches = load_style(str(style_file)), []
+
+    def load(style: Style, **choices: Any) -> str:
+        caches.append(os.environ["UGATIT_CACHE"])
+        if len(caches) == 1:
+            raise ModelError("there is none in 8 bits")
+        return "engine"
+
+    def quantise(style: Style, calibration: torch.Tensor, held_out: torch.Tensor) -> None:
+        assert len(calibration) > len(held_out) > 0
+        caches.append(os.environ["UGATIT_CACHE"])
+
+    own = os.environ["UGATIT_CACHE"]
+    monkeypatch.setattr("pipeline.bench_speed_int8.load_engine", load)
+    monkeypatch.setitem(sys.modules, "model.quantise", SimpleNamespace(quantise=quantise))
+    with pytest.raises(ModelError, match="none in 8 bits"):
+        load_int8(style, tmp_path / "int8", may_quantise=False)
+    caches.clear()
+    assert load_int8(style, tmp_path / "int8", may_quantise=True) == ("engine", "quantised for the demo's face")
+    assert caches == [own, str(tmp_path / "int8"), str(tmp_path / "int8")]
+    assert os.environ["UGATIT_CACHE"] == own
