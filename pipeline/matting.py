@@ -16,10 +16,10 @@ def smoothstep(values: Floats, low: float, high: float) -> Floats:
 
 
 def resized(picture: npt.NDArray[np.float32] | npt.NDArray[np.uint8], side: int) -> Floats:
-    """A square picture (SxS or SxSxC) at another size, float32; shrinking takes the mean."""
+    """A square picture (SxS or SxSxC) at another size, float32; shrinking to half and less takes the mean."""
     if picture.shape[0] == side:
         return np.asarray(picture, np.float32)
-    method = cv2.INTER_AREA if side < picture.shape[0] else cv2.INTER_LINEAR
+    method = cv2.INTER_AREA if 2 * side <= picture.shape[0] else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(picture, (side, side), interpolation=method), np.float32)
 
 

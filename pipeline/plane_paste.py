@@ -24,7 +24,9 @@ Shifts = tuple[int, int]
 _ENLARGED_BELOW = 0.8
 """A crop is enlarged smoothly before it is sampled where its pixels are larger than this many of the frame's."""
 _SHRUNK_ABOVE = 1.25
-"""Chroma is averaged before it is sampled where one sample covers more pixels of the crop than this."""
+"""Chroma is averaged before it is sampled where that makes it smaller by more than this factor."""
+_FINER = 1.4
+"""Samples of averaged chroma per sample that is taken, along a side."""
 _COARSE_MASK_BELOW = 0.75
 """Crop pixels per frame pixel below which a mask, which is soft, is sampled once per 2x2 pixels."""
 _MARGIN_PX = 4
@@ -165,7 +167,8 @@ def _warp(plane: Floats, to_crop: Points, box: _Box) -> Floats:
 
 def _chroma_warp(plane: Floats, to_crop: Points, box: _Box) -> Floats:
     """Sample a chroma plane of the crop at the samples of `box`, without aliasing."""
-    return _sampled(*_shrunk(plane, to_crop, _scale(to_crop), _SHRUNK_ABOVE), box, cv2.BORDER_REPLICATE)
+    # A little finer than the samples, as interpolating softens once more.
+    return _sampled(*_shrunk(plane, to_crop, _scale(to_crop) / _FINER, _SHRUNK_ABOVE), box, cv2.BORDER_REPLICATE)
 
 
 def _shrunk(plane: Floats, to_crop: Points, scale: float, limit: float) -> tuple[Floats, Points]:
