@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -137,10 +138,9 @@ class BuiltInDetector(FaceDetector):
         from .spotter_net import SpotterOutput
 
         with torch.inference_mode():
-            images = torch.from_numpy(pictures).to(self._device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
-            height, width = images.shape[2:]
-            # Padding is what the network's own convolutions pad with.
-            padded = torch.nn.functional.pad(images, (0, -width % 32, 0, -height % 32))
+            height, width = pictures.shape[1:3]
+            padded = torch.from_numpy(_planar(pictures)).to(self._device).float().div_(127.5).sub_(1.0)
+            padded[:, :, height:] = padded[:, :, :, width:] = 0  # what the network's own convolutions pad with
             size_hw = int(padded.shape[2]), int(padded.shape[3])
             output = SpotterOutput(*self._network_for(size_hw, is_series)(padded))
             return _faces(output, size_hw, self._min_score)
@@ -213,6 +213,16 @@ def _equal_sized(pictures: Sequence[_Frame], *, is_single: bool) -> list[list[in
             groups.append(group)
         group.append(i)
     return groups
+
+
+def _planar(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """NxHxWx3 to Nx3xHxW with sides that are multiples of 32; what is beyond the pictures means nothing."""
+    count, height, width, _ = pictures.shape
+    planes = np.empty((count, 3, height + -height % 32, width + -width % 32), np.uint8)
+    for picture, own in zip(pictures, planes, strict=True):
+        for channel, plane in enumerate(cv2.split(picture)):
+            own[channel, :height, :width] = plane
+    return planes
 
 
 def _faces(output: SpotterOutput, size_hw: tuple[int, int], min_score: float) -> list[list[Face]]:

@@ -162,22 +162,22 @@ class Studio:
     def finder(self) -> FaceFinder:
         """Detector and landmarks."""
         settings, device = self.settings, str(choose_device(self.settings.device))
+        compiler = self._compiler(device, threads=1)  # the two run at the same time, and are small
         detector = build_detector(
             settings.detector,
             weights=_path(settings.detector_weights),
             device=device,
-            compile_network=self._compiler(device),
+            compile_network=compiler,
         )
         return FaceFinder(
-            detector,
-            build_landmark_predictor(settings.landmarks, device=device, compile_network=self._compiler(device)),
+            detector, build_landmark_predictor(settings.landmarks, device=device, compile_network=compiler)
         )
 
-    def _compiler(self, device: str) -> CpuCompiler | None:
+    def _compiler(self, device: str, *, threads: int | None = None) -> CpuCompiler | None:
         """What makes the networks of other rooms fast on a CPU; None on other devices, and for `--engine torch`."""
         if device != "cpu" or self.settings.engine in ("torch", "compiled"):
             return None
-        return CpuCompiler(self.budget.engine_threads)
+        return CpuCompiler(threads or self.budget.engine_threads)
 
     @cached_property
     def embedder(self) -> FaceEmbedder:
