@@ -19,3 +19,7 @@ class DeviceError(ModelError):
 
 class ExportError(ModelError):
     """The exported network is of an unknown format or does not give what the style gives."""
+
+
+class QuantisationError(ModelError):
+    """A generator cannot be put into 8 bits here, or is too far from float32 in them."""

@@ -193,12 +193,12 @@ class OpenVinoNetwork:
 
     def _run(self, x: Tensor, outputs: list[Tensor]) -> list[Tensor]:
         """Fill the outputs."""
-        Shared = import_openvino().Tensor
+        shared = import_openvino().Tensor
 
         with self._lock:
-            self._request.set_input_tensor(Shared(x.numpy(), shared_memory=True))
+            self._request.set_input_tensor(shared(x.numpy(), shared_memory=True))
             for i, output in enumerate(outputs):
-                self._request.set_output_tensor(i, Shared(output.numpy(), shared_memory=True))
+                self._request.set_output_tensor(i, shared(output.numpy(), shared_memory=True))
             self._request.infer()
         return outputs
 

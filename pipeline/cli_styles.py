@@ -1,22 +1,22 @@
-"""The `styles` commands: list, show, preview, import, export. They parse and print; the work is done elsewhere."""
+"""The `styles` commands list, show, preview and import. They parse and print; the work is done elsewhere.
+
+Those that write a style's generator in other forms, export and quantise, are in `cli_style_forms.py`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .errors import OutputExistsError
+from .cli_style_forms import echo_json, export_command, overwrite_option, quantise_command, refuse_existing, wants_json
 from .progress import with_progress
 from .settings import ConvertSettings
 
 if TYPE_CHECKING:
     from model import GeneratorConfig, StyleCard, StyleInfo
-
-_overwrite = click.option("--overwrite", is_flag=True, help="Replace the file if it is there already.")
 
 
 @click.group()
@@ -28,6 +28,10 @@ def styles() -> None:
     """
 
 
+styles.add_command(export_command)
+styles.add_command(quantise_command)
+
+
 @styles.command("list")
 @click.pass_context
 def list_command(context: click.Context) -> None:
@@ -35,8 +39,8 @@ def list_command(context: click.Context) -> None:
     from model import list_styles
 
     infos = list_styles()
-    if _wants_json(context):
-        _echo_json({"styles": [_info_record(info) for info in infos]})
+    if wants_json(context):
+        echo_json({"styles": [_info_record(info) for info in infos]})
     elif infos:
         _print_table(infos)
     else:
@@ -59,8 +63,8 @@ def show_command(context: click.Context, name: str) -> None:
         "parameters": sum(parts.values()),
         "parameters_by_part": parts,
     }
-    if _wants_json(context):
-        _echo_json(record)
+    if wants_json(context):
+        echo_json(record)
     else:
         _print_record(record)
 
@@ -95,7 +99,7 @@ def show_command(context: click.Context, name: str) -> None:
     help="How much is restyled, as in convert.",
 )
 @click.option("--device", default=ConvertSettings.device, show_default=True, help="Where the generator runs.")
-@_overwrite
+@overwrite_option
 @click.pass_context
 def preview_command(
     context: click.Context,
@@ -132,8 +136,8 @@ def preview_command(
     report = with_progress(
         lambda progress: preview(source, list(names), output, settings, progress, at_secs=at_secs, tile_px=tile_px)
     )
-    if _wants_json(context):
-        _echo_json(dataclasses.asdict(report))
+    if wants_json(context):
+        echo_json(dataclasses.asdict(report))
         return
     frame = "" if report.at_secs is None else f", frame at {report.at_secs:g} s"
     count = "1 face" if report.faces == 1 else f"{report.faces} faces"
@@ -170,7 +174,7 @@ def preview_command(
 @click.option("--description", help="One sentence: what the result looks like.")
 @click.option("--template", help="Crop template it was trained with: head or tight.  [default: by project]")
 @click.option("--licence", help="Licence of the weights.  [default: unknown]")
-@_overwrite
+@overwrite_option
 @click.pass_context
 def import_command(
     context: click.Context,
@@ -194,7 +198,7 @@ def import_command(
     """  # noqa: D301 (click wants the control character)
     from model import import_checkpoint
 
-    _refuse_existing(output, overwrite)
+    refuse_existing(output, overwrite)
     _check_template(card_fields["template"])
     style = import_checkpoint(checkpoint, network, image_size_px=image_size_px)
     given: dict[str, Any] = {key: text for key, text in card_fields.items() if text is not None}
@@ -207,59 +211,10 @@ def import_command(
         "provenance": card.provenance,
         "config": dataclasses.asdict(style.config),
     }
-    if _wants_json(context):
-        _echo_json(record)
+    if wants_json(context):
+        echo_json(record)
     else:
         click.echo(f"Wrote {str(output)!r}: {_architecture(style.config)}. Try: convert INPUT --style {output}")
-
-
-@styles.command("export")
-@click.argument("name")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE", help="File to write.")
-@click.option(
-    "--format",
-    "file_format",
-    type=click.Choice(["torchscript", "pt2"]),
-    default="torchscript",
-    show_default=True,
-    help="TorchScript, or the archive of torch.export.",
-)
-@_overwrite
-@click.pass_context
-def export_command(context: click.Context, name: str, output: Path, file_format: str, overwrite: bool) -> None:
-    """Write the generator of style NAME for other programs; the written file is checked against the style."""
-    from model import load_style
-    from model.export import export_style
-
-    _refuse_existing(output, overwrite)
-    style = load_style(name)
-    error = export_style(style, output, file_format)
-    size_px = style.config.image_size_px
-    if _wants_json(context):
-        _echo_json(
-            {
-                "name": style.name,
-                "path": str(output),
-                "format": file_format,
-                "max_error": error,
-                "input_shape": ["N", 3, size_px, size_px],
-            }
-        )
-    else:
-        click.echo(f"Wrote {str(output)!r}: N x 3 x {size_px} x {size_px} in [-1, 1], off by {error:.1g} at most.")
-
-
-def _wants_json(context: click.Context) -> bool:
-    return bool(getattr(context.find_root().obj, "json", False))
-
-
-def _echo_json(record: dict[str, Any]) -> None:
-    click.echo(json.dumps(record, ensure_ascii=False))
-
-
-def _refuse_existing(output: Path, overwrite: bool) -> None:
-    if output.exists() and not overwrite:
-        raise OutputExistsError(f"{str(output)!r} is there already; choose another --output or add --overwrite.")
 
 
 def _check_template(name: str | None) -> None:

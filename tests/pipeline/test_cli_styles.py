@@ -9,6 +9,7 @@ import torch
 from click.testing import CliRunner
 
 from model import StyleFormatError, StyleNotFoundError, library, load_style
+from model.errors import ExportError
 from pipeline.cli_styles import styles
 from pipeline.errors import OutputExistsError
 from tests.model.networks import tiny_style
@@ -146,3 +147,18 @@ def test_export_writes_a_checked_network(built_in, tmp_path):
     assert torch.jit.load(tmp_path / "ink.pt")(torch.zeros(2, 3, 32, 32)).shape == (2, 3, 32, 32)
     with pytest.raises(OutputExistsError):
         run("export", "ink", "-o", tmp_path / "ink.pt")
+
+
+def test_export_for_openvino_writes_two_files_and_replaces_neither_unasked(built_in, tmp_path):
+    record = run_json("export", "ink", "-o", tmp_path / "ink.xml")
+    assert record["format"] == "openvino"
+    assert record["files"] == [str(tmp_path / "ink.xml"), str(tmp_path / "ink.bin")]
+    assert record["max_error"] < 1e-4
+    (tmp_path / "ink.xml").unlink()
+    with pytest.raises(OutputExistsError, match=r"ink.bin' is there already"):
+        run("export", "ink", "-o", tmp_path / "ink.xml")
+
+
+def test_export_refuses_an_ending_that_does_not_fit_the_format(built_in, tmp_path):
+    with pytest.raises(ExportError, match=r"end in .onnx"):
+        run("export", "ink", "-o", tmp_path / "ink.pt", "--format", "onnx")
