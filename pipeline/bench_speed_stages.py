@@ -111,7 +111,7 @@ def _table(bench: SpeedBench, scene: Scene) -> Table:
         f"the clock, CPU ms of all cores, ffmpeg's included. x {BARE}: CPU time over that of libav decoding the frame "
         f"({1000 * bare.cpu.value:.2f} ms), round by round, in brackets the smallest and the largest. "
         "Detection: a frame in five is searched. Render: all of the second pass between decoding and encoding; blend, "
-        "paste and measure are what it books itself; measure, for the report, looks at every frame here and at fewer in "
+        "paste and measure are what it books itself; measure, for the report, looks at every frame here, at fewer in "
         "longer clips."
     )
     heads = ("stage", "ms/frame", "ms/face", "CPU ms/frame", f"x {BARE}")

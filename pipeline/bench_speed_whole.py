@@ -77,6 +77,7 @@ class _Course:
         most = num_frames_in(long)
         self.runs["ffmpeg"] = _Run(long, most, lambda: transcode(long, bench.folder / "transcoded.mp4"))
         studio = identity_studio(bench.settings.style, device=bench.settings.device, overwrite=True, resume=False)
+        studio.load()  # as those with a generator: what is measured begins when the networks are there
         self.runs["identity"] = self._conversion(studio, long, most)
         for channels in self.channels:
             self._add_style(channels)
