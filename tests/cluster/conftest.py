@@ -65,6 +65,20 @@ def wait_for(look: Callable[[], T], secs: float = 90.0) -> T:
     return found
 
 
+GUARD = """
+import shutil, sys
+from pathlib import Path
+sys.stdin.read()
+from tests.cluster.conftest import kill, processes_with
+for again in range(50):
+    for mark in sys.argv[1:]:
+        for pid in processes_with(mark.encode()):
+            kill(pid)
+shutil.rmtree(sys.argv[2], ignore_errors=True)
+"""
+"""Ends the cluster when its stdin is closed: also where the tests were killed and could not do it."""
+
+
 class TwoNodes:
     """The cluster: a head and a second node."""
 
@@ -83,6 +97,12 @@ class TwoNodes:
             "OMP_NUM_THREADS": "1",
         }
         self._raylets: dict[str, int] = {}
+        self._guard = subprocess.Popen(
+            [sys.executable, "-c", GUARD, name + "=" + value, str(folder)],
+            stdin=subprocess.PIPE,
+            cwd=ROOT,
+            start_new_session=True,
+        )
 
     @property
     def users_environment(self) -> dict[str, str]:
@@ -176,12 +196,21 @@ class TwoNodes:
     def stop(self) -> None:
         """End everything, surely."""
         end = time.monotonic() + 20
-        while left := [*processes_with(self.mark.encode()), *processes_with(os.fsencode(self.folder))]:
+        while left := self._all_processes():
             for pid in left:
                 kill(pid)
             assert time.monotonic() < end, f"these do not end: {[title_of(pid) for pid in left]}"
             time.sleep(0.1)
         self._raylets.clear()
+
+    def _all_processes(self) -> set[int]:
+        found = {*processes_with(self.mark.encode()), *processes_with(os.fsencode(self.folder))}
+        return found - {self._guard.pid}
+
+    def close(self) -> None:
+        """Be done with it."""
+        self.stop()
+        self._guard.communicate()
 
 
 @pytest.fixture(scope="session")
@@ -191,7 +220,7 @@ def _nodes() -> Iterator[TwoNodes]:
     try:
         yield nodes
     finally:
-        nodes.stop()
+        nodes.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
