@@ -65,7 +65,7 @@ class FastGenerator(nn.Module):
         self._check_size(image)
         x = image.to(self.merge.weight.dtype)
         for layer in self.down:
-            x = F.relu(instance_norm(layer.conv(x), layer.norm))
+            x = F.relu(instance_norm(layer.conv(x), layer.norm, is_narrow=self._is_narrow))
         layout = self._layout(x.shape, self._is_narrow)
         inner = layout.entered(x)
         for block in self.blocks:
@@ -141,7 +141,7 @@ class _Maps:
         return mapped
 
     def normalised(self, inner: Tensor, norm: InstanceNorm) -> Tensor:
-        return instance_norm(inner, norm)
+        return instance_norm(inner, norm, is_narrow=self._is_narrow)
 
     def adapted(self, inner: Tensor, rho: Tensor, gamma: Tensor, beta: Tensor, bias: Tensor) -> Tensor:
         return mixed_norm(inner, rho, gamma, beta, is_narrow=self._is_narrow)  # the bias is in the map already

@@ -19,12 +19,17 @@ def is_recorded() -> bool:
     return torch._C._get_tracing_state() is not None
 
 
-def instance_norm(x: Tensor, norm: InstanceNorm) -> Tensor:
-    """Instance norm of NCHW `x`."""
+def instance_norm(x: Tensor, norm: InstanceNorm, *, is_narrow: bool) -> Tensor:
+    """Instance norm of NCHW `x`; `is_narrow`: what is recorded will run in less than float32."""
     if not is_recorded():
         return cast(Tensor, norm(x))
-    # OpenVINO has a kernel for this which goes over the map once; its sums are float32 in bfloat16 networks too.
-    return F.instance_norm(x, weight=norm.weight, bias=norm.bias, eps=EPSILON)
+    if is_narrow:
+        # OpenVINO has a kernel for this, whose sums are float32 always; but their order depends on the threads.
+        return F.instance_norm(x, weight=norm.weight, bias=norm.bias, eps=EPSILON)
+    _, centred, variance = _map_moments(x)
+    column = (..., None, None)
+    scaled: Tensor = centred * (norm.weight[column] * torch.rsqrt(variance + EPSILON)) + norm.bias[column]
+    return scaled
 
 
 def mixed_norm(x: Tensor, rho: Tensor, gamma: Tensor, beta: Tensor, *, is_narrow: bool) -> Tensor:
@@ -58,11 +63,16 @@ def _mixed_by_kernels(x: Tensor, rho: Tensor, gamma: Tensor, beta: Tensor) -> Te
 
 def _mixed_by_sums(x: Tensor, rho: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
     """By sums over channels: the kernel's sum over a whole large map is off by up to 1e-4 in float32."""
-    mean = x.mean((2, 3), keepdim=True)
-    centred = x - mean
-    variance = centred.square().mean((2, 3), keepdim=True)
+    mean, centred, variance = _map_moments(x)
     scale, shift = _mixed_affine(mean, variance, rho, gamma, beta, x[0, 0].numel())
     return centred * scale + shift
+
+
+def _map_moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of NCHW `x`: each channel's mean (NC11), `x` less the mean, and the biased variance (NC11)."""
+    mean = x.mean((2, 3), keepdim=True)
+    centred = x - mean
+    return mean, centred, centred.square().mean((2, 3), keepdim=True)
 
 
 def instance_norm_rows(rows: Tensor, norm: InstanceNorm) -> Tensor:

@@ -109,3 +109,11 @@ def test_openvino_gives_the_same(use_winograd, is_narrow):
     network: OpenVinoNetwork = compile_model(convert(fast, [1, 3, 20, 28]))
     crops = torch.rand(1, 3, 20, 28) * 2 - 1
     assert error_of(lambda x: network(x)[0], generator, crops) <= 1e-5
+
+
+@pytest.mark.parametrize("use_winograd", [False, True])
+def test_openvino_gives_the_same_bits_whatever_the_threads(use_winograd):
+    model = convert(FastGenerator(lively_generator(), use_winograd=use_winograd), [1, 3, 128, 128])
+    one, two, three = (compile_model(model, threads=threads)(random_crops(1, 128))[0] for threads in (1, 2, 3))
+    assert torch.equal(one, two)
+    assert torch.equal(one, three)
