@@ -66,6 +66,9 @@ class RayRunner:
             while not isinstance(answer := link.hear(on_frames), AllDone):
                 if isinstance(answer, ChunkDone):
                     self._take(answer, on_chunk)
+        except _LinkLostError as error:
+            self.close()
+            raise gone(self._address) from error
         except BaseException:
             self.close()
             raise
@@ -85,10 +88,7 @@ class RayRunner:
                 return self._given(self._link, order, on_frames)
             self.close()
         self._link = _Link(self._start(), self._address)
-        try:
-            return self._given(self._link, order, on_frames)
-        except _LinkLostError as error:
-            raise gone(self._address) from error
+        return self._given(self._link, order, on_frames)
 
     def _given(self, link: _Link, order: Order, on_frames: OnFrames) -> _Link:
         link.send(order)
