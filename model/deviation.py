@@ -12,6 +12,8 @@ MIN_PSNR_DB = 42.0
 """`auto` takes no engine that is further than this from fp32 on the test crop; video encoders stay below it."""
 MAX_ERROR_LEVELS = 16.0
 """Nor one that is off by more than this many of 255 grey levels anywhere."""
+MIN_INT8_PSNR_DB = 40.0
+"""A quantised generator that is further than this from fp32 on real crops is not kept."""
 PSNR_CEILING_DB = 150.0
 """Reported where there is no difference at all."""
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .cuda_engine import CudaEngine, load_cuda_engine
-from .deviation import Deviation, compare, deviation, sample_crop
+from .deviation import MIN_INT8_PSNR_DB, Deviation, compare, deviation, sample_crop
 from .devices import choose_device, choose_precisions
 from .errors import DeviceError
 from .openvino_cache import read_cached, write_cached
@@ -99,7 +99,10 @@ def load_engine(
             continue
         made.max_error, made.psnr_db, made.mean_error = found
         waiting = [other for other in waiting if other.precision != candidate.precision]  # the same would be as far off
-        if not found.is_small:
+        is_chosen = (
+            candidate.precision == "int8" and found.psnr_db >= MIN_INT8_PSNR_DB
+        )  # `styles quantise` told its error
+        if not found.is_small and not is_chosen:
             logger.warning(
                 "Style %r in %s on %s differs from fp32 by up to %.1f of 255 levels (%.1f dB)%s.",
                 style.name,

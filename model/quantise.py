@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .deviation import Deviation, deviation
+from .deviation import MIN_INT8_PSNR_DB, Deviation, deviation
 from .devices import fast_precision
 from .errors import QuantisationError
 from .fast_generator import FastGenerator
@@ -32,9 +32,6 @@ from .openvino_engine import OpenVinoEngine, keep_quantised
 from .openvino_import import import_openvino
 from .openvino_runtime import convert, pack_model
 from .style import Style
-
-MIN_INT8_PSNR_DB = 40.0
-"""A quantised generator that is further than this from fp32, over all crops held out, is not kept."""
 
 MIN_CROPS = 8
 """Ranges that come from fewer crops mean nothing."""
