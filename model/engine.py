@@ -99,9 +99,8 @@ def load_engine(
             continue
         made.max_error, made.psnr_db, made.mean_error = found
         waiting = [other for other in waiting if other.precision != candidate.precision]  # the same would be as far off
-        is_chosen = (
-            candidate.precision == "int8" and found.psnr_db >= MIN_INT8_PSNR_DB
-        )  # `styles quantise` told its error
+        # Of int8 the user was told the error by `styles quantise`.
+        is_chosen = candidate.precision == "int8" and found.psnr_db >= MIN_INT8_PSNR_DB
         if not found.is_small and not is_chosen:
             logger.warning(
                 "Style %r in %s on %s differs from fp32 by up to %.1f of 255 levels (%.1f dB)%s.",
