@@ -135,5 +135,8 @@ def _hash_of(parser: FaceParser) -> str:
     digest = hashlib.sha256(parser.name.encode())
     for name, tensor in parser.state_dict().items():
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        as_stored = tensor.detach().cpu()
+        if as_stored.ndim == 4 and not as_stored.is_contiguous():  # channels last: no copy this way
+            as_stored = as_stored.permute(0, 2, 3, 1)
+        digest.update(as_stored.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
