@@ -10,6 +10,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from .heap import keep_freed_memory
+
 _MAX_CV_THREADS = 2
 """Crops are small: more threads spend their time on waking each other."""
 _MAX_ENCODER_THREADS = 8
@@ -86,6 +88,7 @@ def apply_budget(budget: Budget) -> None:
     """Tell the libraries of this process. What is loaded later is told by OMP_NUM_THREADS, unless the user set it."""
     import cv2
 
+    keep_freed_memory()
     cv2.setNumThreads(budget.cv_threads)
     os.environ.setdefault("OMP_NUM_THREADS", str(budget.engine_threads))
     torch = sys.modules.get("torch")

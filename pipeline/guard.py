@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -33,11 +33,15 @@ def is_outlier(sources: Mapping[int, Crop], styled: Mapping[int, Crop], centre: 
     others = [i for i in styled if i != centre]
     if len(others) < 2:
         return False
-    usual = np.median([_tone(styled[i]) for i in others], axis=0)
-    usual_source = np.median([_tone(sources[i]) for i in others], axis=0)
-    jump = float(np.abs(_tone(styled[centre]) - usual).max())
-    source_jump = float(np.abs(_tone(sources[centre]) - usual_source).max())
-    return jump > MAX_TONE_JUMP_LEVELS and source_jump < _STILL_SOURCE_LEVELS
+    return (
+        _jump(styled, centre, others) > MAX_TONE_JUMP_LEVELS and _jump(sources, centre, others) < _STILL_SOURCE_LEVELS
+    )
+
+
+def _jump(crops: Mapping[int, Crop], centre: int, others: Sequence[int]) -> float:
+    """How far one crop's mean colour lies from the usual one."""
+    usual = np.median([_tone(crops[i]) for i in others], axis=0)
+    return float(np.abs(_tone(crops[centre]) - usual).max())
 
 
 def _tone(crop: Crop) -> npt.NDArray[np.float64]:

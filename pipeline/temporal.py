@@ -157,7 +157,7 @@ def _brought_over(crop: Crop, flow: Flow, window: _Window) -> Floats:
     if float(np.abs(flow).max(initial=0)) <= _STILL_PX:
         return crop[window.large].astype(np.float32)
     rows, columns = window.large
-    places = np.asarray(cv2.transform(window.enlarged(flow), np.diag(window.scale_xy).astype(np.float32)), np.float32)
+    places = window.enlarged(flow * np.array(window.scale_xy, np.float32))
     places += grid(columns.start, rows.start, columns.stop, rows.stop)
     moved = cv2.remap(crop, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
     return np.asarray(moved, np.float32)
