@@ -135,7 +135,7 @@ def iter_stamps(info: MediaInfo, report: DecodeReport) -> Iterator[int | None]:
         report: Filled on the way.
     """
     with open_media(info.path) as container:
-        for source in _decoded(container, info, report, container.streams):
+        for source in _decoded(container, info, report, container.streams, is_shown=False):
             report.num_frames += 1
             yield source.pts
     _look_for_losses(info, report)
@@ -233,11 +233,15 @@ def _check_stamp(info: MediaInfo, got: int | None, wanted: int) -> None:
         )
 
 
-def _decoded(container: Any, info: MediaInfo, report: DecodeReport, streams: Any) -> Iterator[Any]:
+def _decoded(
+    container: Any, info: MediaInfo, report: DecodeReport, streams: Any, *, is_shown: bool = True
+) -> Iterator[Any]:
     """Yield decoded pictures of the main stream; packets of the other `streams` only tell where the file ends."""
     stream = container.streams[info.video.index]
     context = build_decoder(stream, info.video.decoder)
     context.thread_type = "AUTO"
+    if not is_shown:  # all that can be damaged is read nevertheless: the filter has no bits of its own
+        context.options = {"skip_loop_filter": "all"}
     deinterlacer = Deinterlacer(info) if info.video.is_interlaced else None
     for packet in _packets(container, report, tuple(streams)):
         if packet.stream.index != stream.index:  # `packet.stream_index` is 0 in the packets that end each stream

@@ -5,7 +5,6 @@ What is not seen is not converted: the cost goes by the size of the view, hardly
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -14,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alignment.points import Points
-from alignment.warp import compose, invert, transform_points, warp_crop
+from alignment.warp import compose, invert, scale_of, transform_points, warp_crop
 
 Plane = npt.NDArray[Any]
 
@@ -91,7 +90,7 @@ def chroma_to_luma(chroma_shifts: tuple[int, int]) -> Points:
 
 def _crop(plane: Plane, to_crop: Points, size_px: int) -> Plane:
     """Warp one plane; where the crop is much smaller than what it shows, what it shows is halved first."""
-    while (scale := math.sqrt(abs(float(np.linalg.det(to_crop[:, :2]))))) and scale < HALVE_BELOW:
+    while 0 < scale_of(to_crop) < HALVE_BELOW:
         x0, y0, x1, y1 = even_bounds(plane.shape, to_crop, size_px)
         if x1 - x0 < 2 or y1 - y0 < 2:
             break

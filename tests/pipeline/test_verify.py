@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.decode import iter_frames
+from pipeline.decode import DecodeReport, iter_frames, iter_stamps
 from pipeline.errors import VerificationError
 from pipeline.mediainfo import MediaInfo
 from pipeline.probe import probe
@@ -124,3 +124,23 @@ def test_no_file_at_all_is_found(good: tuple[MediaInfo, list[int]], tmp_path: Pa
     info, pts = good
     with pytest.raises(VerificationError, match="cannot be read"):
         verify(tmp_path / "a.mp4", info, pts)
+
+
+def test_damage_is_counted_alike_whether_pictures_are_shown_or_only_counted(tmp_path: Path) -> None:
+    # Given a result with a few bits turned round in its pictures
+    video = make_video(tmp_path / "v.mp4", "-c:v", "libx264", "-g", "30", size="320x240", num_frames=60)
+    content = bytearray(video.read_bytes())
+    for at in range(len(content) // 3, len(content) // 2, 977):
+        content[at] ^= 0x10
+    video.write_bytes(content)
+    # When it is read for its stamps only, for which filters are left out, and for its pictures
+    info, counted, shown = probe(video), DecodeReport(), DecodeReport()
+    stamps = list(iter_stamps(info, counted))
+    frames = list(iter_frames(info, report=shown))
+    # Then the damage is the same
+    assert counted.is_damaged
+    assert (len(stamps), counted.num_bad_packets, counted.num_bad_frames) == (
+        len(frames),
+        shown.num_bad_packets,
+        shown.num_bad_frames,
+    )
