@@ -35,7 +35,7 @@ _LEAST_SHARE = 0.01
 """A neighbour that nowhere gets this weight is left out."""
 _STILL_PX = 1 / 32
 """Motion that is nowhere larger than this is none."""
-_MARGIN_PX = 16
+_MARGIN_PX = 8
 """How far around everything that is shown crops are averaged: no further can a neighbour's mask be brought over."""
 _MAX_KEPT = 64
 """Crops after which those that are gone are looked for."""
