@@ -147,6 +147,10 @@ def make_scene(path: Path, size_wh: tuple[int, int], num_faces: int, num_frames:
     return write_clip(path, (_scene_frame(size_wh, num_faces, index) for index in range(num_frames)))
 
 
+_NEARER = 1.3, 0.2
+"""Zoom, and how far down, of a portrait that has a quarter of the picture: as found in every frame by the detectors."""
+
+
 def _scene_frame(size_wh: tuple[int, int], num_faces: int, index: int) -> RGB:
     width, height = size_wh
     if num_faces == 1:
@@ -158,7 +162,7 @@ def _scene_frame(size_wh: tuple[int, int], num_faces: int, index: int) -> RGB:
         rows.append(
             np.concatenate(
                 [
-                    _portrait_in((right - left, bottom - top), index + phase)
+                    _portrait_in((right - left, bottom - top), index + phase, *_NEARER)
                     for (left, right), phase in zip(cells, phases, strict=True)
                 ],
                 axis=1,
@@ -167,16 +171,17 @@ def _scene_frame(size_wh: tuple[int, int], num_faces: int, index: int) -> RGB:
     return np.concatenate(rows)
 
 
-def _portrait_in(size_wh: tuple[int, int], index: int) -> RGB:
-    """The demo's picture filling another size: as high as that, in its middle."""
+def _portrait_in(size_wh: tuple[int, int], index: int, zoom: float = 1.0, down: float = 0.0) -> RGB:
+    """The demo's picture filling another size: as high as that, in its middle; or nearer and lower, by its height."""
     from skimage.data import astronaut
 
     portrait: RGB = astronaut()  # type: ignore[no-untyped-call]
-    scale = size_wh[1] / SIZE_WH[1]
+    (width, height), scale = size_wh, zoom * size_wh[1] / SIZE_WH[1]
     move = camera(index / FRAME_RATE) * scale
-    move[0, 2] += (size_wh[0] - scale * SIZE_WH[0]) / 2
+    move[:, 2] += (np.array(size_wh) - scale * np.array(SIZE_WH)) / 2 + np.array([0, down * height])
     return np.asarray(
-        cv2.warpAffine(portrait, move, size_wh, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), np.uint8
+        cv2.warpAffine(portrait, move, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE),
+        np.uint8,
     )
 
 

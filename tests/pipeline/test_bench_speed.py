@@ -41,6 +41,8 @@ from pipeline.decode import iter_frames
 from pipeline.errors import InputError, PipelineError, RegressionError, UnreadableInputError
 from pipeline.probe import probe
 from pipeline.progress import SilentProgress
+from pipeline.settings import ConvertSettings
+from pipeline.studio import Studio
 from tests.pipeline.clips import write_style
 
 SMALL = Scene("small", (320, 240))
@@ -199,15 +201,12 @@ def test_start_and_memory_are_measured(style_file: Path) -> None:
 
 
 def test_scenes_show_as_many_faces_as_they_say(tmp_path: Path) -> None:
-    from alignment.detectors import build_detector
-
-    detector = build_detector("builtin", device="cpu")
+    finder = Studio(ConvertSettings(detector="builtin", device="cpu")).finder
     for num_faces in (1, 4):
         clip = make_scene(tmp_path / f"{num_faces}.mp4", SIZES["480p"], num_faces, 1)
         [frame] = iter_frames(probe(clip))
         assert frame.size_wh == SIZES["480p"]
-        [found] = detector.detect_batch([frame.thumbnail(480)])
-        assert sum(face.score > 0.8 for face in found) == num_faces
+        assert len(finder.find(frame)) == num_faces
     with pytest.raises(ValueError, match="has 1 or 4"):
         make_scene(tmp_path / "no.mp4", (64, 64), 3, 1)
 
