@@ -71,7 +71,7 @@ class WarpErrorSums:
 class _Shown(NamedTuple):
     """A frame before and after pasting, and where."""
 
-    index: int
+    frame_index: int
     source: Grey
     output: Grey
     regions: Sequence[Region]
@@ -111,7 +111,7 @@ class WarpErrorMeter:
             if min(region.mask.shape) >= _MIN_SIDE_PX:
                 size_wh = _measured_wh(region)
                 self._measure_seam(self._before, region, size_wh)
-                if before is not None and before.index == index - 1 and not is_cut:
+                if before is not None and before.frame_index == index - 1 and not is_cut:
                     self._measure_change(before, self._before, region, size_wh)
 
     def _measure_seam(self, now: _Shown, region: Region, size_wh: tuple[int, int]) -> None:

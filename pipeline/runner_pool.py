@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -118,7 +119,7 @@ class _Renderer:
         self.dismiss(is_urgent=is_urgent)
         try:
             self._process.wait(_END_SECS)
-        except Exception:  # it did not notice
+        except subprocess.TimeoutExpired:  # it did not notice
             self._process.kill()
         code = self._process.wait()
         return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
