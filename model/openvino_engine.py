@@ -67,10 +67,14 @@ class OpenVinoEngine:
         self._network_for(self._own_size_hw)
 
     @property
+    def calibration(self) -> str:
+        """SHA-256 (hex) of the quantised network, which depends on the crops that it was calibrated with; else empty."""
+        return hashlib.sha256(self._quantised).hexdigest() if self._quantised else ""
+
+    @property
     def key(self) -> str:
         """Names what it computes: style, precision, program, OpenVINO and CPU."""
-        quantised = hashlib.sha256(self._quantised).hexdigest()
-        return self._key("engine", style=self._style_sha256, precision=self.precision, quantised=quantised)
+        return self._key("engine", style=self._style_sha256, precision=self.precision, calibration=self.calibration)
 
     def __call__(self, crops: Tensor) -> Tensor:
         """Stylise N3HW float32 crops in [-1, 1] (see `engine.Engine`)."""
@@ -104,7 +108,7 @@ class OpenVinoEngine:
         if precision == "int8":
             precision = fast_precision(torch.device("cpu"))  # of all that is not quantised
             if size_hw == self._own_size_hw:
-                weights, build = hashlib.sha256(self._quantised).hexdigest(), partial(unpack_model, self._quantised)
+                weights, build = self.calibration, partial(unpack_model, self._quantised)
             else:
                 logger.warning("Pictures of %dx%d are restyled in %s: int8 is made for crops.", *size_hw, precision)
         return open_network(

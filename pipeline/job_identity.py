@@ -31,7 +31,13 @@ def job_identity(studio: Studio, hashes: dict[str, Any], source_sha256: str, out
         source=source_sha256,
         styles=[studio.styles[name].sha256 for name in studio.style_names],
         engines=[
-            [engine.name, hardware_of(str(engine.device)), engine.precision] for engine in studio.engines.values()
+            [
+                engine.name,
+                hardware_of(str(engine.device)),
+                engine.precision,
+                getattr(engine, "calibration", ""),  # int8 calibrated anew draws other pictures
+            ]
+            for engine in studio.engines.values()
         ],
         detector=None if studio.settings.aligned else studio.finder.detector.name,
         mask=studio.mask_name,

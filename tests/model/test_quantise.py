@@ -123,3 +123,20 @@ def test_the_first_convolution_the_head_and_gates_stay_in_float():
     parts = {FLOAT_LAYERS.search(name).group(1) for name in kept}
     assert parts == {"down.0", "head", "scse", "score.2"}
     assert not [name for name in kept if ".convs." in name or ".merge" in name]
+
+
+def test_an_engine_tells_two_calibrations_apart(skips_nncf, monkeypatch):
+    style, crops = tiny_style(), smooth_crops(10)
+    quantise(style, crops[:8], crops[8:])
+    first = load_engine(style, device="cpu", precision="int8")
+    monkeypatch.setattr(quantise_module, "_quantised", lambda model, crops: _renamed(model))
+    quantise(style, crops[:8], crops[8:])
+    second = load_engine(style, device="cpu", precision="int8")
+    assert len({first.calibration, second.calibration, ""}) == 3
+    assert first.key != second.key
+    assert not load_engine(style, device="cpu", precision="fp32").calibration
+
+
+def _renamed(model):
+    model.set_friendly_name("another")
+    return model
