@@ -68,7 +68,7 @@ class OpenVinoEngine:
 
     @property
     def calibration(self) -> str:
-        """SHA-256 (hex) of the quantised network, which depends on the crops that it was calibrated with; else empty."""
+        """SHA-256 (hex) of the quantised network, which depends on the crops that calibrated it; else empty."""
         return hashlib.sha256(self._quantised).hexdigest() if self._quantised else ""
 
     @property
