@@ -44,6 +44,10 @@ class PictureCanvas:
             np.asarray(cv2.resize(self.pixels, size_wh, interpolation=cv2.INTER_AREA), self.pixels.dtype)
         )
 
+    def grey_thumbnail(self, short_side: int) -> npt.NDArray[np.uint8]:
+        """Return the lightness of the whole picture, HxW uint8, shrunk as `thumbnail` does."""
+        return np.asarray(self.thumbnail(short_side).mean(axis=2), np.uint8)
+
     def paste_rgb(self, x0: int, y0: int, rgb: npt.NDArray[np.float32], mask: npt.NDArray[np.float32]) -> None:
         """Blend HxWx3 float32 in [0, 255] in; pixels whose mask is 0 stay bit-equal."""
         part = self.pixels[y0 : y0 + mask.shape[0], x0 : x0 + mask.shape[1]]
