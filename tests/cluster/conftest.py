@@ -37,6 +37,17 @@ def processes_with(mark: bytes) -> list[int]:
     return found
 
 
+def processes_writing_to(folder: Path) -> list[int]:
+    """Processes that have a file in a folder open: some of Ray's write their title over their environment."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with suppress(OSError):
+                if any(os.readlink(link).startswith(f"{folder}/") for link in (entry / "fd").iterdir()):
+                    found.append(int(entry.name))
+    return found
+
+
 def title_of(pid: int) -> str:
     """What a process calls itself."""
     with suppress(OSError):
@@ -69,11 +80,11 @@ GUARD = """
 import shutil, sys
 from pathlib import Path
 sys.stdin.read()
-from tests.cluster.conftest import kill, processes_with
+from tests.cluster.conftest import kill, processes_with, processes_writing_to
 for again in range(50):
-    for mark in sys.argv[1:]:
-        for pid in processes_with(mark.encode()):
-            kill(pid)
+    marked = [pid for mark in sys.argv[1:] for pid in processes_with(mark.encode())]
+    for pid in marked + processes_writing_to(Path(sys.argv[2])):
+        kill(pid)
 shutil.rmtree(sys.argv[2], ignore_errors=True)
 """
 """Ends the cluster when its stdin is closed: also where the tests were killed and could not do it."""
@@ -204,7 +215,8 @@ class TwoNodes:
         self._raylets.clear()
 
     def _all_processes(self) -> set[int]:
-        found = {*processes_with(self.mark.encode()), *processes_with(os.fsencode(self.folder))}
+        by_mark = processes_with(self.mark.encode()) + processes_with(os.fsencode(self.folder))
+        found = {*by_mark, *processes_writing_to(self.folder)}
         return found - {self._guard.pid}
 
     def close(self) -> None:
