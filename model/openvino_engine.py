@@ -74,7 +74,9 @@ class OpenVinoEngine:
     @property
     def key(self) -> str:
         """Names what it computes: style, precision, program, OpenVINO and CPU."""
-        return self._key("engine", style=self._style_sha256, precision=self.precision, calibration=self.calibration)
+        if self.calibration:  # holds the whole network: the program's code has no part in it
+            return combined_key(kind="engine", calibration=self.calibration, machine=machine_key())
+        return self._key("engine", style=self._style_sha256, precision=self.precision)
 
     def __call__(self, crops: Tensor) -> Tensor:
         """Stylise N3HW float32 crops in [-1, 1] (see `engine.Engine`)."""
