@@ -387,3 +387,13 @@ def test_a_style_is_quantised_in_a_folder_that_goes_away(
     assert load_int8(style, tmp_path / "int8", may_quantise=True) == ("engine", "quantised for the demo's face")
     assert caches == [own, str(tmp_path / "int8"), str(tmp_path / "int8")]
     assert os.environ["UGATIT_CACHE"] == own
+
+
+def test_stages_are_compared_by_the_time_of_all_cores(measured: BenchResult) -> None:
+    figures = measured.figures
+    bare = [
+        figures[f"stage/small/1/{stage}/CPU ms"].value / figures[f"stage/small/1/{stage}/x bare decoder"].value
+        for stage in ("analyse", "mask before", "encode")
+    ]
+    assert bare == pytest.approx([bare[0]] * 3)
+    assert "stage/small/1/blend/CPU ms" not in figures
