@@ -67,7 +67,7 @@ def quantise(model: Any, crops: np.ndarray[Any, Any], float_layers: list[str], *
         model,
         nncf.Dataset([np.array(crops[i : i + 1]) for i in range(len(crops))]),
         subset_size=len(crops),
-        **_settings(nncf) | options,
+        **{**_settings(nncf), **options},
         ignored_scope=nncf.IgnoredScope(names=float_layers, types=sorted(present & set(ARITHMETIC))),
     )
 
