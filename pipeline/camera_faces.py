@@ -70,8 +70,7 @@ class LiveFaces:
     def update(self, frame: Frame, time_secs: float) -> list[Placement]:
         """Take the next frame, seen at `time_secs`; return where its faces are, the largest last."""
         step_secs = time_secs - self._time_secs if self._num_frames else 0.0
-        thumbnail = frame.thumbnail(CUT_THUMBNAIL_PX)
-        self.is_cut = self._cuts.update(np.asarray(thumbnail.mean(axis=2), np.uint8)) and self._num_frames > 0
+        self.is_cut = self._cuts.update(frame.grey_thumbnail(CUT_THUMBNAIL_PX)) and self._num_frames > 0
         if self.is_cut:
             self._known = []
         self._follow(frame, time_secs)
@@ -94,7 +93,8 @@ class LiveFaces:
         self._known = [known for known in self._known if time_secs - known.seen_secs <= _HOLD_SECS]
 
     def _find(self, frame: Frame, time_secs: float) -> None:
-        for face in self._finder.find(frame, [known.face for known in self._known]):
+        [detections] = self._finder.detect([frame], is_series=True)
+        for face in self._finder.find(frame, [known.face for known in self._known], detections):
             # A scene that begins with a face begins with it restyled; one that comes in later fades in.
             opacity = 1.0 if self.is_cut or self._num_frames == 0 else 0.0
             known = _Known(self._num_faces, face, OneEuroFilter(self._smoothing), opacity, time_secs)
