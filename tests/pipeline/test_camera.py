@@ -1,6 +1,7 @@
 """Live pictures: the newest frame wins, a lost source comes back, and whatever ends a session leaves a whole video."""
 
 import json
+import logging
 import os
 import signal
 import socket
@@ -91,7 +92,10 @@ def test_who_is_slow_gets_the_newest_frame_and_the_others_are_counted() -> None:
 def test_a_lost_source_is_opened_again(caplog: pytest.LogCaptureFixture) -> None:
     source = FakeSource(3, None, 4, 0)
     taken = 0
-    with NewestFrame(source, reconnect_secs=60) as reader:
+    with (
+        caplog.at_level(logging.WARNING, logger="pipeline.camera_reader"),
+        NewestFrame(source, reconnect_secs=60) as reader,
+    ):
         while reader.num_captured < 7:
             taken += reader.take(0.05) is not None
     assert (reader.num_captured, reader.num_reconnects) == (7, 1)
