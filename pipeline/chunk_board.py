@@ -33,11 +33,6 @@ class Board:
         self.num_open = len(chunks)
         """Chunks that are not done."""
 
-    @property
-    def num_waiting(self) -> int:
-        """Chunks that nobody is at."""
-        return len(self._waiting)
-
     def take(self, node: str, *, is_only_one: bool = False) -> Chunk | None:
         """Return the next chunk for a renderer; None where there is none for it.
 
@@ -62,10 +57,6 @@ class Board:
         """Note that a chunk is done; return the frames and faces that were not told of."""
         self.num_open -= 1
         return self.advance(chunk, chunk.num_frames, faces)
-
-    def give_back(self, chunk: Chunk) -> None:
-        """Have a chunk taken again; nothing is held against it."""
-        self._waiting.appendleft(chunk)
 
     def lose(self, chunk: Chunk, node: str, why: str) -> None:
         """Have a chunk taken again whose renderer died.
