@@ -66,7 +66,8 @@ def frame_from_av(source: Any, pts: int, shape: FrameShape) -> Frame:
     layout = shape.layout
     is_same_size = (source.width, source.height) == (shape.width, shape.height)
     if source.format.name.replace(_FULL_RANGE_FORMATS, "yuv") != layout.pix_fmt or not is_same_size:
-        source = source.reformat(width=shape.width, height=shape.height, format=layout.pix_fmt)
+        # One thread: with several, swscale greys the first samples of a row in a few of a hundred P010 frames.
+        source = source.reformat(width=shape.width, height=shape.height, format=layout.pix_fmt, threads=1)
     planes = tuple(
         _copy_plane(source.planes[index], layout.plane_shape(index, shape.width, shape.height), layout)
         for index in range(layout.num_planes)

@@ -111,7 +111,7 @@ def test_a_machine_without_a_gpu_decodes_in_software(
     ("given", "kept", "bits", "shift"),
     [("nv12", "yuv420p", 8, 0), ("p010le", "yuv420p10le", 10, 6), ("p012le", "yuv420p12le", 12, 4)],
 )
-@pytest.mark.parametrize("size_wh", [(64, 48), (130, 34)])
+@pytest.mark.parametrize("size_wh", [(64, 48), (386, 178)])
 def test_a_gpus_formats_become_planes_without_a_changed_bit(
     given: str, kept: str, bits: int, shift: int, size_wh: tuple[int, int]
 ) -> None:
@@ -124,8 +124,9 @@ def test_a_gpus_formats_become_planes_without_a_changed_bit(
         row = plane.line_size // samples.itemsize
         np.frombuffer(plane, layout.dtype).reshape(-1, row)[: len(samples), :width] = samples << shift
     shape = FrameShape(width, height, layout, ColourTags(None, None, None, None), UPRIGHT)
-    for got, wanted in zip(frame_from_av(source, 0, shape).planes, planes, strict=True):
-        assert np.array_equal(got, wanted)
+    for _ in range(100):  # a race inside swscale showed in a few of a hundred conversions
+        for got, wanted in zip(frame_from_av(source, 0, shape).planes, planes, strict=True):
+            assert np.array_equal(got, wanted)
 
 
 @pytest.mark.gpu
