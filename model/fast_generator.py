@@ -5,6 +5,7 @@ What is done, each exact but for rounding:
 - The CAM head's weights, its classifiers' and the merging convolution's, become one 1x1 convolution.
 - The last 7x7 convolution draws tiles of 4x4 pixels where its few outputs would leave vectors empty.
 - The inner 3x3 convolutions are Winograd's (`winograd.py`), in float32 on a CPU.
+- In bfloat16 neither the picture nor the first convolution's weights lose a digit: most of its error came from there.
 - Norms are those of `fast_norms.py`.
 """
 
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .blocks import AdaptiveResidualBlock, PaddedConv, ResidualBlock, UpLayer, _tile_weight, reflect
+from .blocks import AdaptiveResidualBlock, DownLayer, PaddedConv, ResidualBlock, UpLayer, _tile_weight, reflect
 from .config import DOWN_SAMPLING
 from .fast_norms import instance_norm, instance_norm_rows, mixed_norm, mixed_norm_rows
 from .generator import Generator
@@ -26,6 +27,7 @@ from .winograd import WinogradConv, tiled_order
 
 _TILE = 4  # side of the tile of pixels that the last convolution draws at once
 _LANES = 16  # output channels that a CPU's kernels compute together
+_HALF_RANGE, _GRID = 127.5, 128  # levels from grey to white, and what bfloat16 divides [0, 1] into everywhere
 _MIN_WINOGRAD_CHANNELS = 48  # below, the transforms take longer than the multiplications that they save
 _MAX_WINOGRAD_BYTES = 48 * 1024**2  # of an inner map; its products take nine times as much memory in all
 
@@ -36,13 +38,13 @@ class FastGenerator(nn.Module):
     Args:
         generator: what it computes, with all its options; most weights are shared, so they must stay as they are.
         use_winograd: for the inner convolutions: then it takes one float32 picture at a time.
-        is_narrow: it will be recorded to run in less than float32.
+        is_narrow: its convolutions will run in less than float32.
     """
 
     def __init__(self, generator: Generator, *, use_winograd: bool = False, is_narrow: bool = False) -> None:
         super().__init__()
         source: Any = generator  # modules do not tell the types of their parts
-        self.down = source.down
+        self.down: Any = nn.ModuleList([_ExactLayer(source.down[0]), *source.down[1:]]) if is_narrow else source.down
         self.blocks = _blocks(source.blocks, use_winograd)
         self.merge = _merging(source.cam)
         self.head = source.head
@@ -63,7 +65,7 @@ class FastGenerator(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """N3HW in [-1, 1] -> the stylised picture, N3HW in [-1, 1]; see `Generator.forward`."""
         self._check_size(image)
-        x = image.to(self.merge.weight.dtype)
+        x = image if self._is_narrow else image.to(self.merge.weight.dtype)
         for layer in self.down:
             x = F.relu(instance_norm(layer.conv(x), layer.norm, is_narrow=self._is_narrow))
         layout = self._layout(x.shape, self._is_narrow)
@@ -89,6 +91,35 @@ def suits_winograd(generator: Generator, size_hw: Sequence[int]) -> bool:
     num_channels = generator.cam.merge.out_channels
     num_bytes = 4 * num_channels * (size_hw[0] // DOWN_SAMPLING) * (size_hw[1] // DOWN_SAMPLING)
     return num_channels >= _MIN_WINOGRAD_CHANNELS and num_bytes <= _MAX_WINOGRAD_BYTES
+
+
+class _ExactLayer(nn.Module):
+    """The first `DownLayer`, for pictures of 8 bits and convolutions in bfloat16."""
+
+    def __init__(self, layer: DownLayer) -> None:
+        super().__init__()
+        self.conv = _ExactConv(layer.conv)
+        self.norm = layer.norm
+
+
+class _ExactConv(PaddedConv):
+    """A convolution of a picture that is exact in bfloat16, up to the same number everywhere in each output channel.
+
+    The picture is put where bfloat16 has all of its 256 levels: on whole numbers / 128. It is given twice, to the
+    weights as bfloat16 rounds them and to what is left of them. The norm behind takes the shift out.
+    """
+
+    def __init__(self, conv: PaddedConv) -> None:
+        size, stride = conv.kernel_size[0], conv.stride[0]
+        super().__init__(2 * conv.in_channels, conv.out_channels, size, stride=stride, bias=False)
+        weight = conv.weight.detach() * (_GRID / _HALF_RANGE)
+        rounded = weight.bfloat16().to(weight.dtype)
+        self.weight = nn.Parameter(torch.cat([rounded, weight - rounded], 1), requires_grad=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """N3HW float32 in [-1, 1] -> NCHW in the type of the weights."""
+        picture = (image * (_HALF_RANGE / _GRID) - 0.5 / _GRID).to(self.weight.dtype)
+        return super().forward(torch.cat([picture, picture], 1))
 
 
 class _Layout(Protocol):

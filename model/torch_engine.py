@@ -122,8 +122,9 @@ class _OnCpu:
         return torch.cat([network(crop[None]) for crop in crops])
 
     def _rewritten(self, use_winograd: bool) -> FastGenerator:
-        network = FastGenerator(self._generator, use_winograd=use_winograd).to(memory_format=torch.channels_last)
-        rewritten: FastGenerator = _with_convolutions_in(network, self._dtype)
+        is_narrow = self._dtype != torch.float32
+        network = FastGenerator(self._generator, use_winograd=use_winograd, is_narrow=is_narrow)
+        rewritten: FastGenerator = _with_convolutions_in(network.to(memory_format=torch.channels_last), self._dtype)
         return rewritten
 
 

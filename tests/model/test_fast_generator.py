@@ -1,9 +1,12 @@
 """The rewritten generator gives what the generator gives, with every option and for every size."""
 
+from unittest import mock
+
 import pytest
 import torch
+from torch import nn
 
-from model.fast_generator import FastGenerator, _draws_tiles, suits_winograd
+from model.fast_generator import FastGenerator, _draws_tiles, _ExactConv, suits_winograd
 from model.openvino_runtime import OpenVinoNetwork, compile_model, convert
 from tests.model.networks import random_crops, tiny_generator
 
@@ -109,6 +112,21 @@ def test_openvino_gives_the_same(use_winograd, is_narrow):
     network: OpenVinoNetwork = compile_model(convert(fast, [1, 3, 20, 28]))
     crops = torch.rand(1, 3, 20, 28) * 2 - 1
     assert error_of(lambda x: network(x)[0], generator, crops) <= 1e-5
+
+
+def test_a_narrow_generator_loses_nothing_of_a_picture_and_of_the_first_weights():
+    layer = lively_generator().down[0]
+    levels = torch.arange(256).repeat(3, 1).reshape(1, 3, 16, 16)
+    image = levels.float() / 127.5 - 1
+    narrow = _ExactConv(layer.conv).bfloat16()
+    given: list[torch.Tensor] = []
+    with mock.patch.object(nn.Conv2d, "forward", lambda self, x: given.append(x)):
+        narrow(image)
+    margin = (given[0].shape[-1] - 16) // 2
+    picture = given[0][:, :3, margin:-margin, margin:-margin]
+    assert torch.equal(picture.float() * 128 + 128, levels.float())
+    kept = narrow.weight.float()
+    assert torch.allclose((kept[:, :3] + kept[:, 3:]) * (127.5 / 128), layer.conv.weight, rtol=2**-16, atol=0)
 
 
 @pytest.mark.parametrize("use_winograd", [False, True])
