@@ -21,13 +21,13 @@ from jobs.cli_dashboard import dashboard
 from jobs.cli_jobs import jobs
 from jobs.cli_selftest import selftest
 from jobs.cli_watch import watch
-from pipeline.bench_training import Measure, MeasureJobs, TrainingChoices
-from pipeline.cli import convert, demo, doctor
-from pipeline.cli_bench import bench
-from pipeline.cli_camera import camera
-from pipeline.cli_crop import crop
-from pipeline.cli_faces import faces
-from pipeline.cli_styles import styles
+from pipeline.bench.training import Measure, MeasureJobs, TrainingChoices
+from pipeline.cli.bench import bench
+from pipeline.cli.camera import camera
+from pipeline.cli.crop import crop
+from pipeline.cli.faces import faces
+from pipeline.cli.main import convert, demo, doctor
+from pipeline.cli.styles import styles
 from pipeline.errors import BatchError
 from trainer.cli import train
 from trainer.cli_evaluate import evaluate

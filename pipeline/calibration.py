@@ -20,7 +20,7 @@ from .canvas import PictureCanvas
 from .crops import cut
 from .decode import DecodeReport, frame_near, iter_frames
 from .errors import InputError, PipelineError
-from .face_set_sheet import evenly
+from .face_set.sheet import evenly
 from .finder import RGB, FaceFinder, FaceSource
 from .inputs import Item, collect
 from .plan import CropSpec

@@ -18,9 +18,9 @@ from alignment.faces import Face, suppress_duplicates
 from alignment.templates import CropTemplate, source_to_crop
 
 from .analyse import CUT_THUMBNAIL_PX
-from .crop_settings import QualityLimits
 from .crops import cut
-from .face_quality import Measures, complaint, measure
+from .face_set.quality import Measures, complaint, measure
+from .face_set.settings import QualityLimits
 from .finder import RGB, FaceFinder, FaceSource
 from .frames import Frame
 

@@ -57,7 +57,7 @@ def build_runner(studio: Studio) -> ChunkRunner:
     """Choose where chunks are rendered, by the settings."""
     settings, budget = studio.settings, studio.budget
     if settings.cluster is not None:
-        from .runner_ray import RayRunner
+        from .cluster.runner import RayRunner
 
         return RayRunner(studio)
     if budget.num_processes == 1:

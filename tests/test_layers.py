@@ -73,9 +73,9 @@ def test_everything_that_is_imported_is_declared() -> None:
     "module",
     [
         "run",
-        "pipeline.cli",
-        "pipeline.cli_crop",
-        "pipeline.cli_styles",
+        "pipeline.cli.main",
+        "pipeline.cli.crop",
+        "pipeline.cli.styles",
         "alignment.points",
         "alignment.templates",
         "jobs.cli_dashboard",

@@ -56,7 +56,7 @@ class Driver:
     @property
     def link(self) -> int:
         """Its process that speaks with Ray."""
-        mine = [pid for pid in processes_with(b"pipeline.ray_link") if parent_of(pid) == self.process.pid]
+        mine = [pid for pid in processes_with(b"pipeline.cluster.link") if parent_of(pid) == self.process.pid]
         return mine[0] if mine else 0
 
     def finished(self) -> dict[str, Stamp]:

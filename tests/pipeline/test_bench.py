@@ -14,17 +14,17 @@ import run as command_line
 from alignment.points import MESH_INDICES
 from alignment.tracking import Track
 from faceseg.parts import FacePart
-from pipeline import bench as bench_module
-from pipeline.bench import Bench, BenchSettings, run_bench
-from pipeline.bench_clips import VARIANTS, draw, face_oval, make_clip, true_transform
-from pipeline.bench_data import held_out_names, iter_held_out
-from pipeline.bench_masks import Overlap
-from pipeline.bench_occluders import OCCLUDERS, covered, occluder_shares
-from pipeline.bench_scope import _compare
-from pipeline.bench_seam import scene_picture
-from pipeline.bench_sections import Section, Table, to_markdown
-from pipeline.bench_steadiness import residual_percent
-from pipeline.cli_bench import bench
+from pipeline.bench.clips import VARIANTS, draw, face_oval, make_clip, true_transform
+from pipeline.bench.data import held_out_names, iter_held_out
+from pipeline.bench.quality import run as bench_module
+from pipeline.bench.quality.masks import Overlap
+from pipeline.bench.quality.occluders import OCCLUDERS, covered, occluder_shares
+from pipeline.bench.quality.run import Bench, BenchSettings, run_bench
+from pipeline.bench.quality.scope import _compare
+from pipeline.bench.quality.seam import scene_picture
+from pipeline.bench.quality.steadiness import residual_percent
+from pipeline.bench.sections import Section, Table, to_markdown
+from pipeline.cli.bench import bench
 from pipeline.demo import draw_frame
 from pipeline.errors import BatchError, InputError, UnreadableInputError
 from pipeline.probe import probe
@@ -55,17 +55,17 @@ def sections(monkeypatch: pytest.MonkeyPatch) -> None:
     for function in (two_rows, broken):
         monkeypatch.setattr(bench_module, function.__name__, function, raising=False)
     fakes = (
-        Section("good", "Good", "Works.", source="bench:two_rows"),
-        Section("bad", "Bad", "Fails.", source="bench:broken"),
-        Section("needy", "Needy", "Wants data.", needs="data", source="bench:two_rows"),
+        Section("good", "Good", "Works.", source="quality.run:two_rows"),
+        Section("bad", "Bad", "Fails.", source="quality.run:broken"),
+        Section("needy", "Needy", "Wants data.", needs="data", source="quality.run:two_rows"),
     )
     monkeypatch.setattr(bench_module, "SECTIONS", fakes)
 
 
 def test_every_section_can_be_loaded() -> None:
     for section in bench_module.SECTIONS:
-        module, _, function = (section.source or f"bench_{section.name}:measure").partition(":")
-        assert callable(getattr(__import__(f"pipeline.{module}", fromlist=[function]), function))
+        module, _, function = section.source.partition(":")
+        assert callable(getattr(__import__(f"pipeline.bench.{module}", fromlist=[function]), function))
 
 
 def test_a_section_that_fails_does_not_stop_the_others(sections: None) -> None:
@@ -161,7 +161,7 @@ def test_conversions_share_engines_but_not_choices(style_file: Path, tmp_path: P
 
 
 def test_steadiness_and_scopes_are_measured_end_to_end(style_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.bench_steadiness.VARIANTS", {"small": None})
+    monkeypatch.setattr("pipeline.bench.quality.steadiness.VARIANTS", {"small": None})
     settings = BenchSettings(style=str(style_file), frames=10, only=("steadiness", "scope"))
     steadiness, scope = run_bench(settings, SilentProgress()).sections
     assert steadiness.error is None
@@ -301,8 +301,8 @@ def test_the_face_of_a_clip_lies_in_its_oval() -> None:
 def test_every_way_of_fitting_in_is_measured_under_the_same_mask(
     style_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.bench_seam.SCENES", ("dark",))
-    monkeypatch.setattr("pipeline.bench_seam._NUM_PICTURES", 1)
+    monkeypatch.setattr("pipeline.bench.quality.seam.SCENES", ("dark",))
+    monkeypatch.setattr("pipeline.bench.quality.seam._NUM_PICTURES", 1)
     [section] = run_bench(BenchSettings(style=str(style_file), only=("seam",)), SilentProgress()).sections
     assert section.error is None
     table = section.tables[0]

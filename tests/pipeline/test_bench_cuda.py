@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from model.cuda_engine import CudaEngine
-from pipeline import bench_speed_cuda
-from pipeline.bench_speed import SpeedBench, SpeedSettings
-from pipeline.bench_speed_effort import Scene
+from pipeline.bench.speed import cuda as bench_speed_cuda
+from pipeline.bench.speed.effort import Scene
+from pipeline.bench.speed.run import SpeedBench, SpeedSettings
 from pipeline.errors import InputError
 from tests.pipeline.clips import write_style
 from tests.pipeline.test_bench_speed import TINY

@@ -5,7 +5,7 @@ import numpy as np
 from alignment.detectors import FaceDetector, build_detector
 from alignment.faces import Face
 from alignment.trials import Trial
-from pipeline.bench_detection import SIZE_WH, detection_table, drawn_trials, faceless_views, score_detectors
+from pipeline.bench.quality.detection import SIZE_WH, detection_table, drawn_trials, faceless_views, score_detectors
 
 
 class Knowing(FaceDetector):

@@ -21,22 +21,22 @@ from click.testing import CliRunner, Result
 
 import run as command_line
 from model import GeneratorConfig, ModelError, Style, StyleCard, build_generator, load_style
-from pipeline.bench_clips import make_scene
-from pipeline.bench_sections import BenchResult, Figure, SectionResult, machine
-from pipeline.bench_speed import SECTIONS, SpeedSettings, run_speed
-from pipeline.bench_speed_chart import draw_chart, frame_bars
-from pipeline.bench_speed_child import run_child
-from pipeline.bench_speed_compare import compare, read_result
-from pipeline.bench_speed_crops import face_crops
-from pipeline.bench_speed_effort import EFFORTS, SIZES, Effort, Scene
-from pipeline.bench_speed_extra import _numbers
-from pipeline.bench_speed_generator import public_generator
-from pipeline.bench_speed_goals import GOALS, Goal, verdict
-from pipeline.bench_speed_int8 import load_int8
-from pipeline.bench_speed_race import Spread, race, ratio
-from pipeline.bench_speed_styles import widened
-from pipeline.bench_training import TrainingChoices
-from pipeline.cli_bench import bench
+from pipeline.bench.clips import make_scene
+from pipeline.bench.sections import BenchResult, Figure, SectionResult, machine
+from pipeline.bench.speed.chart import draw_chart, frame_bars
+from pipeline.bench.speed.child import run_child
+from pipeline.bench.speed.compare import compare, read_result
+from pipeline.bench.speed.crops import face_crops
+from pipeline.bench.speed.effort import EFFORTS, SIZES, Effort, Scene
+from pipeline.bench.speed.extra import _numbers
+from pipeline.bench.speed.generator import public_generator
+from pipeline.bench.speed.goals import GOALS, Goal, verdict
+from pipeline.bench.speed.int8 import load_int8
+from pipeline.bench.speed.race import Spread, race, ratio
+from pipeline.bench.speed.run import SECTIONS, SpeedSettings, run_speed
+from pipeline.bench.speed.styles import widened
+from pipeline.bench.training import TrainingChoices
+from pipeline.cli.bench import bench
 from pipeline.decode import iter_frames
 from pipeline.errors import InputError, PipelineError, RegressionError, UnreadableInputError
 from pipeline.probe import probe
@@ -79,8 +79,8 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BenchResult]:
     folder = tmp_path_factory.mktemp("speed")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("UGATIT_CACHE", str(folder / "cache"))
-        patch.setattr("pipeline.bench_speed_limits._COPY_BYTES", 1 << 20)
-        patch.setattr("pipeline.bench_speed_limits._PRODUCT_SIDE", {"cpu": 64})
+        patch.setattr("pipeline.bench.speed.limits._COPY_BYTES", 1 << 20)
+        patch.setattr("pipeline.bench.speed.limits._PRODUCT_SIDE", {"cpu": 64})
         names = ("limits", "stages", "generator", "whole", "goals")
         settings = SpeedSettings(TINY, only=names, style=str(write_style(folder / "tiny.safetensors")), device="cpu")
         yield run_speed(settings, SilentProgress())
@@ -103,7 +103,7 @@ def written(path: Path, result: BenchResult) -> Path:
 def test_every_section_can_be_loaded() -> None:
     for section in SECTIONS:
         module, _, function = section.source.partition(":")
-        assert callable(getattr(__import__(f"pipeline.{module}", fromlist=[function]), function))
+        assert callable(getattr(__import__(f"pipeline.bench.{module}", fromlist=[function]), function))
 
 
 def test_contenders_run_once_per_round_and_each_begins_some_round() -> None:
@@ -379,7 +379,7 @@ def test_a_style_is_quantised_in_a_folder_that_goes_away(
         caches.append(os.environ["UGATIT_CACHE"])
 
     own = os.environ["UGATIT_CACHE"]
-    monkeypatch.setattr("pipeline.bench_speed_int8.load_engine", load)
+    monkeypatch.setattr("pipeline.bench.speed.int8.load_engine", load)
     monkeypatch.setitem(sys.modules, "model.quantise", SimpleNamespace(quantise=quantise))
     with pytest.raises(ModelError, match="none in 8 bits"):
         load_int8(style, tmp_path / "int8", may_quantise=False)

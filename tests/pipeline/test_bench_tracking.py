@@ -6,7 +6,7 @@ import pytest
 from alignment.detectors import build_detector
 from alignment.landmarks import build_landmark_predictor
 from alignment.tracking import Track
-from pipeline.bench_tracking import (
+from pipeline.bench.quality.tracking import (
     KINDS,
     Actor,
     drawn_heads,

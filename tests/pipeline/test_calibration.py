@@ -14,7 +14,7 @@ from model.errors import QuantisationError
 from model.quantise import Quantised
 from pipeline import calibration
 from pipeline.calibration import gather_crops, quantise_on
-from pipeline.cli_styles import styles
+from pipeline.cli.styles import styles
 from pipeline.errors import InputError
 from pipeline.plan import CropSpec
 from pipeline.progress import SilentProgress

@@ -17,9 +17,9 @@ import pytest
 from click.testing import CliRunner
 
 import run
-from pipeline.camera import Camera, CameraChoices, CameraReport
-from pipeline.camera_reader import NewestFrame
-from pipeline.camera_source import FileSource, choose_source, frame_of_rgb, mirrored
+from pipeline.camera.live import Camera, CameraChoices, CameraReport
+from pipeline.camera.reader import NewestFrame
+from pipeline.camera.source import FileSource, choose_source, frame_of_rgb, mirrored
 from pipeline.decode import iter_frames
 from pipeline.errors import InputError, UnreadableInputError
 from pipeline.ffmpeg import ffmpeg_program
@@ -93,7 +93,7 @@ def test_a_lost_source_is_opened_again(caplog: pytest.LogCaptureFixture) -> None
     source = FakeSource(3, None, 4, 0)
     taken = 0
     with (
-        caplog.at_level(logging.WARNING, logger="pipeline.camera_reader"),
+        caplog.at_level(logging.WARNING, logger="pipeline.camera.reader"),
         NewestFrame(source, reconnect_secs=60) as reader,
     ):
         while reader.num_captured < 7:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.chunk_board import MAX_LOSSES, Board
 from pipeline.chunks import Chunk
+from pipeline.cluster.chunk_board import MAX_LOSSES, Board
 from pipeline.errors import RendererLostError
 
 

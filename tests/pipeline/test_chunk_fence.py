@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.chunk_fence import Fence, hand_in, open_fence
 from pipeline.chunks import Chunk
+from pipeline.cluster.chunk_fence import Fence, hand_in, open_fence
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_who_is_on_the_way_when_the_run_ends_is_stopped(
         if path.parent == fence.path:
             fence.close()
 
-    monkeypatch.setattr("pipeline.chunk_fence.sync", close_meanwhile)
+    monkeypatch.setattr("pipeline.cluster.chunk_fence.sync", close_meanwhile)
     assert not hand_in(fence, rendered, chunk, "late")
     assert not chunk.path.exists()
 
@@ -92,7 +92,7 @@ def test_a_folder_that_cannot_be_written_to_is_an_error(
     def refuse(path: Path) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("pipeline.chunk_fence.sync", refuse)
+    monkeypatch.setattr("pipeline.cluster.chunk_fence.sync", refuse)
     with pytest.raises(PermissionError):
         hand_in(fence, rendered, chunk, "a")
     assert names_in(fence.path) == {"token"}

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from model import StyleFormatError, StyleNotFoundError, library, load_style
 from model.errors import ExportError
-from pipeline.cli_styles import styles
+from pipeline.cli.styles import styles
 from pipeline.errors import OutputExistsError
 from tests.model.networks import tiny_style
 from tests.oracle import Fixture

@@ -16,8 +16,8 @@ import run
 from alignment.templates import HEAD
 from pipeline.canvas import PictureCanvas
 from pipeline.casting import plan_faces
-from pipeline.crop_settings import QualityLimits
-from pipeline.face_set_table import Row, read_table
+from pipeline.face_set.settings import QualityLimits
+from pipeline.face_set.table import Row, read_table
 from pipeline.face_spans import CropShape, SpanConfig, iter_candidates
 from pipeline.finder import FaceFinder
 from pipeline.pictures import find_faces

@@ -8,10 +8,10 @@ import pytest
 from skimage.data import astronaut
 
 from alignment.templates import HEAD, TIGHT
-from pipeline.face_likeness import SeenFaces, describe
-from pipeline.face_quality import Measures, Pose
-from pipeline.face_set_sheet import CELL_PX, COLUMNS, MAX_LEFT_OUT, LeftOutFaces, draw_sheet, evenly, thumbnail
-from pipeline.face_set_split import Neighbourhood, Splitter, picture_run, video_blocks
+from pipeline.face_set.likeness import SeenFaces, describe
+from pipeline.face_set.quality import Measures, Pose
+from pipeline.face_set.sheet import CELL_PX, COLUMNS, MAX_LEFT_OUT, LeftOutFaces, draw_sheet, evenly, thumbnail
+from pipeline.face_set.split import Neighbourhood, Splitter, picture_run, video_blocks
 
 CROP = np.ascontiguousarray(astronaut()[20:276, 96:352])
 OTHER = np.ascontiguousarray(astronaut()[200:456, 200:456])

@@ -11,8 +11,7 @@ from skimage.data import astronaut
 
 from alignment.errors import LandmarkSetError
 from alignment.points import MESH_INDICES, NUM_LANDMARKS
-from pipeline.crop_settings import QualityLimits
-from pipeline.face_quality import (
+from pipeline.face_set.quality import (
     LOOK_PX,
     RIGID_68,
     RIGID_MESH,
@@ -24,6 +23,7 @@ from pipeline.face_quality import (
     pose_of,
     share_outside,
 )
+from pipeline.face_set.settings import QualityLimits
 
 FACE = cv2.resize(
     cv2.cvtColor(astronaut()[60:220, 150:310], cv2.COLOR_RGB2GRAY), (128, 128), None, 0, 0, cv2.INTER_AREA

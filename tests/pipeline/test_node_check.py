@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.chunk_fence import open_fence
-from pipeline.node_check import complain, complain_of_identity, identity_of, make_probe
+from pipeline.cluster.chunk_fence import open_fence
+from pipeline.cluster.node_check import complain, complain_of_identity, identity_of, make_probe
 from pipeline.settings import ConvertSettings
 from pipeline.studio import build_studio
 

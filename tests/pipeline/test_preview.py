@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from skimage.data import astronaut, coffee
 
 from model import GeneratorConfig, Style, StyleCard, build_generator, library
-from pipeline.cli_styles import styles
+from pipeline.cli.styles import styles
 from pipeline.decode import frame_near
 from pipeline.errors import InputError, OutputExistsError, PipelineError, UnreadableInputError
 from pipeline.preview import Tile, draw_sheet

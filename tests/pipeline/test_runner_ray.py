@@ -6,14 +6,14 @@ from typing import Any, cast
 
 import pytest
 
-from pipeline import runner_ray
 from pipeline.chunk_render import VideoWork
 from pipeline.chunks import Chunk
+from pipeline.cluster import runner as runner_ray
+from pipeline.cluster.link import Accepted, AllDone, ChunkDone, Order, check_address
+from pipeline.cluster.runner import RayRunner
 from pipeline.errors import ClusterError, UnreadableInputError
 from pipeline.failures import Course, sort_failure
-from pipeline.ray_link import Accepted, AllDone, ChunkDone, Order, check_address
 from pipeline.render_process import Advance, Failed
-from pipeline.runner_ray import RayRunner
 from pipeline.settings import ConvertSettings
 from pipeline.studio import build_studio
 

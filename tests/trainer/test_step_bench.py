@@ -7,7 +7,7 @@ import torch
 from click.testing import CliRunner
 
 import run as command_line
-from pipeline.cli_bench import bench
+from pipeline.cli.bench import bench
 from trainer import step_bench
 from trainer.malloc import keep_freed_memory
 from trainer.step_bench import Figures, StepBenchSettings, loss_table, measure_steps, speed_table

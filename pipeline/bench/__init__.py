@@ -1,0 +1,1 @@
+"""The benchmarks: of speed, of quality, and of training; what they share stands here."""

@@ -1,0 +1,1 @@
+"""The benchmark of speed: a file for each section, `run.py` for all of them."""

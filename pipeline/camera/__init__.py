@@ -1,0 +1,1 @@
+"""Live pictures: read, restyled without looking ahead, shown and recorded."""

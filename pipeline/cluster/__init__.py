@@ -1,0 +1,1 @@
+"""Chunks rendered on the machines of a Ray cluster. Only here is Ray known."""

@@ -1,0 +1,1 @@
+"""Data sets of aligned faces, for training."""
