@@ -28,8 +28,10 @@ Mask = npt.NDArray[np.float32]
 
 _MIN_SIDE_PX = 16
 """Smaller regions are not measured."""
-_LEAST_PAIRS, _MOST_APART = 32, 8
+_LEAST_PAIRS, _MOST_APART = 20, 8
 """So many pairs of frames are measured at least, if there are as many; and one in so many at least."""
+_GOLDEN = (5**0.5 - 1) / 2
+"""Multiples of it, less their whole numbers, lie evenly without ever repeating."""
 _MAX_ROUND_TRIP_PX = 1.0
 """A pixel whose forward and backward flow disagree by more is occluded."""
 
@@ -82,7 +84,7 @@ class WarpErrorMeter:
     """Compares frames with those before them: each, or some that are chosen by their index in the video alone."""
 
     every: int = 1
-    """Frames whose index is a multiple of this are measured."""
+    """One frame in so many is measured, spread so that no rhythm of the video, such as repeated frames, is met."""
     sums: WarpErrorSums = field(default_factory=WarpErrorSums)
     _before: _Shown | None = None
 
@@ -92,7 +94,7 @@ class WarpErrorMeter:
 
     def wants(self, index: int) -> bool:
         """Tell whether a frame is measured, or the one after it against it; others need not be given."""
-        return index % self.every == 0 or (index + 1) % self.every == 0
+        return self._is_measured(index) or self._is_measured(index + 1)
 
     def update(self, index: int, source: Grey, output: Grey, regions: list[Region], is_cut: bool = False) -> None:
         """Take the next frame in.
@@ -105,7 +107,7 @@ class WarpErrorMeter:
             is_cut: this frame starts a new scene: nothing to compare with.
         """
         before, self._before = self._before, _Shown(index, source, output, regions)
-        if index % self.every:
+        if not self._is_measured(index):
             return
         for region in regions:
             if min(region.mask.shape) >= _MIN_SIDE_PX:
@@ -113,6 +115,9 @@ class WarpErrorMeter:
                 self._measure_seam(self._before, region, size_wh)
                 if before is not None and before.frame_index == index - 1 and not is_cut:
                     self._measure_change(before, self._before, region, size_wh)
+
+    def _is_measured(self, index: int) -> bool:
+        return index * _GOLDEN % 1 * self.every < 1
 
     def _measure_seam(self, now: _Shown, region: Region, size_wh: tuple[int, int]) -> None:
         source, output = (_part(picture, region, size_wh) for picture in (now.source, now.output))

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from pipeline.meter import WarpErrorMeter, WarpErrorSums, measured_every
 from pipeline.paste import Region
@@ -47,19 +48,28 @@ def test_a_cut_is_not_measured() -> None:
 
 
 def test_frames_are_chosen_by_their_index_and_only_neighbours_are_compared() -> None:
-    # Given a video whose frames differ in every other pair
+    # Given a video whose output changes once
     meter = WarpErrorMeter(every=4)
-    given = [i for i in range(3, 14) if meter.wants(i)]
+    given = [i for i in range(3, 16) if meter.wants(i)]
     for i in given:
-        meter.update(i, texture(), texture() if i < 8 else texture() // 2, [REGION])
-    # Then the pairs (3, 4), (7, 8) and (11, 12) are measured, and the middle one is where the output changes
-    assert given == [3, 4, 7, 8, 11, 12]
+        meter.update(i, texture(), texture() if i < 10 else texture() // 2, [REGION])
+    # Then the pairs (4, 5), (9, 10) and (12, 13) are measured, and the middle one is where the output changes
+    assert given == [4, 5, 9, 10, 12, 13]
     assert meter.sums.pixels == 3 * REGION.mask.size
     assert meter.sums.output / REGION.mask.size > 20
 
 
+@pytest.mark.parametrize("period", range(2, 13))
+def test_a_rhythm_of_the_video_does_not_decide_which_frames_are_measured(period: int) -> None:
+    meter = WarpErrorMeter(every=8)
+    measured = [i for i in range(1, 960) if meter.wants(i - 1) and meter.wants(i)]
+    in_step = sum(i % period == 0 for i in measured)
+    assert len(measured) == pytest.approx(120, abs=2)
+    assert in_step == pytest.approx(len(measured) / period, abs=3)
+
+
 def test_short_videos_are_measured_as_a_whole_and_long_ones_in_part() -> None:
-    assert [measured_every(n) for n in (1, 63, 64, 255, 256, 100_000)] == [1, 1, 2, 7, 8, 8]
+    assert [measured_every(n) for n in (1, 39, 40, 159, 160, 100_000)] == [1, 1, 2, 7, 8, 8]
 
 
 def test_chunks_add_up() -> None:
