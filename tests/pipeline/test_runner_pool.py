@@ -138,12 +138,20 @@ def until_encoding(program: "subprocess.Popen[bytes]") -> list[int]:
     """Wait until two encoders run below a program, each below a process of its own; return all that do."""
     for _ in range(600):
         below = descendants(program.pid)
-        names = [Path(f"/proc/{pid}/comm").read_text().strip() for pid in below if Path(f"/proc/{pid}").exists()]
+        names = [name_of(pid) for pid in below]
         if sum("ffmpeg" in name for name in names) == 2:
             return below
         assert program.poll() is None
         time.sleep(0.1)
     raise AssertionError("no encoders")
+
+
+def name_of(pid: int) -> str:
+    """What a process is called; empty where there is none any more."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 def until_gone(pids: list[int]) -> None:
