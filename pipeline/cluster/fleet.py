@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -138,17 +138,18 @@ class Fleet:
             self._threads = min([MAX_THREADS, *(int(node.num_cpus) for node in nodes)])
         return self._threads
 
-    def fill(self, nodes: Sequence[Node], most: int) -> None:
+    def fill(self, nodes: Sequence[Node], most: int, unfit: Container[str] = ()) -> None:
         """Start actors where there is room: on all nodes in turn.
 
         Args:
             nodes: those that may be used.
             most: so many have something to do.
+            unfit: ids of nodes that may not. Actors on others count, also where a node is still being examined: they
+                have been there since the last video, and will have work.
         """
         most = min(most, self._settings.parallel or most)
         room = {node.id: self._room(node, nodes) - len(self._on(node)) for node in nodes}
-        usable = {node.id for node in nodes}
-        missing = most - sum(seat.node.id in usable for seat in self.seats)
+        missing = most - sum(seat.node.id not in unfit for seat in self.seats)
         while missing > 0 and any(count > 0 for count in room.values()):
             for node in nodes:
                 if missing > 0 and room[node.id] > 0:

@@ -114,7 +114,7 @@ class Run:
 
     def _hand_out(self) -> None:
         good = list(self._good.values())
-        self._fleet.fill(good, self._board.num_open)
+        self._fleet.fill(good, self._board.num_open, unfit=self._complaints)
         is_only_one = len(good) == 1
         for seat in self._fleet.seats:
             if seat.is_idle and seat.node.id in self._good:
