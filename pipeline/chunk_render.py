@@ -26,9 +26,9 @@ from .still_reuse import StillReuse, first_of_window
 from .studio import Studio
 from .temporal import RADIUS_FRAMES
 
-DECODE_AHEAD_FRAMES = 8
+DECODE_AHEAD_FRAMES = 4
 """Decoded frames that may wait for the next stage."""
-FINISHED_AHEAD_FRAMES = 6
+FINISHED_AHEAD_FRAMES = 3
 """Finished frames that may wait for the encoder."""
 
 OnFrames = Callable[[int, int], None]

@@ -28,7 +28,7 @@ from .stylist import StyledFace, Stylist
 from .temporal import RADIUS_FRAMES, TemporalBlend
 from .whole_frame import FLOW_SIDE_PX, StyledPicture, WholeFrame, paint
 
-STYLED_AHEAD_FRAMES = 6
+STYLED_AHEAD_FRAMES = 3
 """Restyled frames that may wait to be finished."""
 MAX_WAITING_BYTES = 96 << 20
 """What the frames between two stages may hold: eight frames of 4K, more of smaller ones."""
