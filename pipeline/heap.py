@@ -1,9 +1,9 @@
 """Tells the C library to keep a little freed memory, in few heaps: crops and planes come and go with every frame.
 
 By default glibc gives memory at the end of the heap back to the system as soon as a few MB of it are free, and the
-system clears its pages again for the next frame: a tenth to a quarter of the time of whatever works on them. By default,
-too, every thread has a heap of its own, and what one of them freed is of no use to another: at 1080p that keeps 85 MB.
-Does nothing elsewhere.
+system clears its pages again for the next frame: a tenth to a quarter of the time of whatever works on them. Also by
+default every thread has a heap of its own, and what one of them freed is of no use to another: at 1080p that keeps
+85 MB. Does nothing elsewhere.
 """
 
 from __future__ import annotations
