@@ -10,6 +10,7 @@ import importlib.metadata
 import logging
 import os
 import platform
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -82,11 +83,11 @@ class Section:
     needs: str | None = None
     """What it cannot be measured without (an option such as `data` or `clips`)."""
 
-    def measure(self, bench: Any) -> list[Table]:
-        """Make the tables."""
-        module, _, function = self.source.partition(":")
-        tables: list[Table] = getattr(importlib.import_module("." + module, __package__), function)(bench)
-        return tables
+    def load(self) -> Callable[[Any], list[Table]]:
+        """Import what makes the tables, from what the benchmark's sections share."""
+        module, _, name = self.source.partition(":")
+        measure: Callable[[Any], list[Table]] = getattr(importlib.import_module("." + module, __package__), name)
+        return measure
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ class Workbench(Protocol):
 
 def run_sections(
     sections: Sequence[Section],
-    bench: Workbench,
+    make_bench: Callable[[Path], Workbench],
     command_of: Callable[[Section], str],
     on_section: Callable[[SectionResult], None],
 ) -> tuple[SectionResult, ...]:
@@ -165,27 +166,30 @@ def run_sections(
 
     Args:
         sections: what to measure.
-        bench: what they share.
+        make_bench: makes what they share, for a folder that is removed afterwards.
         command_of: the command that makes a section again.
         on_section: called after each.
     """
-    results = []
-    for section in sections:
-        started, num_before = perf_counter(), len(bench.figures)
-        tables: tuple[Table, ...] = ()
-        error = None
-        try:
-            tables = tuple(section.measure(bench))
-        except Exception as failure:
-            logger.debug("Section failed.", exc_info=failure)
-            error = f"{type(failure).__name__}: {failure}"
-        bench.progress.finish()
-        secs = round(perf_counter() - started, 1)
-        command, figures = command_of(section), tuple(bench.figures[num_before:])
-        result = SectionResult(section.name, section.title, section.about, tables, secs, error, command, figures)
-        results.append(result)
-        on_section(result)
+    with tempfile.TemporaryDirectory(prefix="ugatit-bench-") as folder:
+        bench, results = make_bench(Path(folder)), []
+        for section in sections:
+            results.append(_run(section, bench, command_of(section)))
+            on_section(results[-1])
     return tuple(results)
+
+
+def _run(section: Section, bench: Workbench, command: str) -> SectionResult:
+    started, num_before = perf_counter(), len(bench.figures)
+    tables: tuple[Table, ...] = ()
+    error = None
+    try:
+        tables = tuple(section.load()(bench))
+    except Exception as failure:
+        logger.debug("Section failed.", exc_info=failure)
+        error = f"{type(failure).__name__}: {failure}"
+    bench.progress.finish()
+    secs, figures = round(perf_counter() - started, 1), tuple(bench.figures[num_before:])
+    return SectionResult(section.name, section.title, section.about, tables, secs, error, command, figures)
 
 
 def check_names(names: Sequence[str], sections: Sequence[Section]) -> tuple[str, ...]:

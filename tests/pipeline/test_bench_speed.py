@@ -102,8 +102,7 @@ def written(path: Path, result: BenchResult) -> Path:
 
 def test_every_section_can_be_loaded() -> None:
     for section in SECTIONS:
-        module, _, function = section.source.partition(":")
-        assert callable(getattr(__import__(f"pipeline.bench.{module}", fromlist=[function]), function))
+        assert callable(section.load())
 
 
 def test_contenders_run_once_per_round_and_each_begins_some_round() -> None:

@@ -6,7 +6,6 @@ the command's job.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -14,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from ...inputs import collect
 from ...progress import Progress, SilentProgress
 from ...report import Report
 from ...settings import ConvertSettings
 from ...studio import Studio
+from ..conversion import converted
 from ..sections import BenchResult, Figure, Section, SectionResult, machine, run_sections
 
 SECTIONS: tuple[Section, ...] = (
@@ -149,17 +148,7 @@ class Bench:
 
     def convert_to(self, clip: Path, **choices: Any) -> tuple[Report, Path]:
         """Convert a clip; return its report and the result, which the next conversion of this clip replaces."""
-        from ...publisher import FilePublisher
-        from ...video import convert_video
-
-        out = self.folder / "out"
-        out.mkdir(exist_ok=True)
-        found = collect([str(clip)], out)
-        if found.errors:
-            raise found.errors[0][1]
-        [item] = found.items
-        studio = self.studio(overwrite=True, resume=False, **choices)
-        report = convert_video(item, studio, SilentProgress(), FilePublisher(item.report, overwrite=True))
+        report = converted(clip, self.studio(overwrite=True, resume=False, **choices), self.folder / "out")
         return report, Path(report.output)
 
     @cached_property
@@ -186,8 +175,7 @@ def run_bench(
         InputError: a named section lacks its option.
     """
     sections = settings.sections()
-    with tempfile.TemporaryDirectory(prefix="ugatit-bench-") as folder:
-        results = run_sections(sections, Bench(settings, Path(folder), progress), _command_of, on_section)
+    results = run_sections(sections, lambda folder: Bench(settings, folder, progress), _command_of, on_section)
     return BenchResult(machine(), _plain(settings), results)
 
 

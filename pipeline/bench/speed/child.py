@@ -143,22 +143,16 @@ def _gpu_bytes() -> int:
 
 def main(clip: str, out: str, style: str, device: str) -> None:
     """Convert a clip as the command line does."""
-    from ...inputs import collect
-    from ...publisher import FilePublisher
     from ...settings import ConvertSettings
     from ...studio import build_studio
-    from ...video import convert_video
+    from ..conversion import converted
 
     _tell("imports")
-    found = collect([clip], Path(out))
-    if found.errors:
-        raise found.errors[0][1]
-    [item] = found.items
     studio = build_studio(ConvertSettings(style=style, device=device, overwrite=True, resume=False))
     try:
         studio.load()
         _tell("networks")
-        convert_video(item, studio, _TellingProgress(), FilePublisher(item.report, overwrite=True))
+        converted(Path(clip), studio, Path(out), _TellingProgress())
     finally:
         studio.close()
     _tell("end", gpu_bytes=_gpu_bytes())

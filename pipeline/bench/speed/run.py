@@ -6,7 +6,6 @@ printing is the command's job.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -199,9 +198,12 @@ def run_speed(
         InputError: a named section cannot be measured from here.
     """
     sections = settings.sections()
-    with tempfile.TemporaryDirectory(prefix="ugatit-bench-") as folder:
-        bench = SpeedBench(settings, Path(folder), progress)
-        results = run_sections(sections, bench, lambda section: _command_of(section, settings), on_section)
+    results = run_sections(
+        sections,
+        lambda folder: SpeedBench(settings, folder, progress),
+        lambda section: _command_of(section, settings),
+        on_section,
+    )
     told = {
         "effort": settings.effort.name,
         "style": settings.style,

@@ -12,13 +12,9 @@ import torch
 from alignment.templates import TEMPLATES
 from model import load_style
 
-from ...inputs import collect
-from ...progress import SilentProgress
-from ...publisher import FilePublisher
-from ...report import Report
 from ...settings import ConvertSettings
 from ...studio import Studio
-from ...video import convert_video
+from ..conversion import converted
 from ..sections import Cell, Table
 from .crops import face_crops
 from .effort import Scene
@@ -112,16 +108,6 @@ class _Course:
 
     def _conversion(self, studio: Studio, clip: Path, num_frames: int) -> _Run:
         return _Run(clip, num_frames, lambda: converted(clip, studio, self.bench.folder / "out").stage_secs)
-
-
-def converted(clip: Path, studio: Studio, out: Path) -> Report:
-    """Convert a clip with tools that are loaded; the result is thrown away by the next."""
-    out.mkdir(exist_ok=True)
-    found = collect([str(clip)], out)
-    if found.errors:
-        raise found.errors[0][1]
-    [item] = found.items
-    return convert_video(item, studio, SilentProgress(), FilePublisher(item.report, overwrite=True))
 
 
 def num_frames_in(clip: Path) -> int:
