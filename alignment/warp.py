@@ -96,13 +96,30 @@ def invert(transform: Points) -> Points:
     Raises:
         ValueError: the transform flattens the plane and cannot be undone.
     """
-    matrix = np.asarray(transform, np.float64)
-    a, b, c, d = matrix[:, :2].ravel()
+    (a, b, x), (c, d, y) = np.asarray(transform, np.float64).tolist()  # plain numbers, see `compose`
     determinant = a * d - b * c
-    if determinant == 0 or not np.isfinite(determinant):
-        raise ValueError(f"the transform {matrix.tolist()} has no inverse.")
-    linear = np.array([[d, -b], [-c, a]]) / determinant
-    return np.concatenate([linear, -linear @ matrix[:, 2:]], axis=1).astype(np.float32)
+    if determinant == 0 or not math.isfinite(determinant):
+        raise ValueError(f"the transform {[[a, b, x], [c, d, y]]} has no inverse.")
+    rows = (d, -b, b * y - d * x), (-c, a, c * x - a * y)
+    return np.array([[value / determinant for value in row] for row in rows], np.float32)
+
+
+def seen_by(transform: Points, size_px: int) -> tuple[float, float, float, float]:
+    """Return the left, top, right and bottom, in source pixels, of what a square crop of a side of `size_px` shows.
+
+    Args:
+        transform: 2x3 `source_to_crop`.
+        size_px: side of the crop.
+
+    Raises:
+        ValueError: the transform has no inverse.
+    """
+    (a, b, x), (c, d, y) = invert(transform).tolist()
+    left, right = sorted((0.0, a * size_px))
+    above, below = sorted((0.0, b * size_px))
+    first, last = sorted((0.0, c * size_px))
+    top, bottom = sorted((0.0, d * size_px))
+    return x + left + above, y + first + top, x + right + below, y + last + bottom
 
 
 def compose(outer: npt.ArrayLike, inner: npt.ArrayLike) -> Points:

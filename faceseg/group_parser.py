@@ -7,6 +7,7 @@ compiler that the caller brings along. Knows no weights files; `parser.py` does.
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -74,6 +75,7 @@ class GroupParser:
         self._precision = precision
         self._key = _hash_of(parser)
         self._compiled: dict[tuple[object, ...], CompiledNetwork] = {}
+        self._lock = threading.Lock()
 
     @torch.inference_mode()
     def parse_groups(self, pictures: npt.NDArray[np.uint8], groups: Sequence[PartGroup]) -> Tensor:
@@ -95,12 +97,15 @@ class GroupParser:
     def _network(self, groups: Sequence[PartGroup], example: Tensor) -> CompiledNetwork:
         names = tuple(tuple(sorted(int(part) for part in group)) for group in groups)
         wanted = (names, *example.shape[1:])
-        if wanted not in self._compiled:
-            network = GroupNet(self._parser, groups)
-            key = hashlib.sha256(f"{self._key} {names}".encode()).hexdigest()
-            compiled = self._compile(network, example.float(), key=key, precision=self._precision, dynamic_batch=True)
-            self._compiled[wanted] = compiled or (lambda images: (network(images),))
-        return self._compiled[wanted]
+        with self._lock:
+            if wanted not in self._compiled:
+                network = GroupNet(self._parser, groups)
+                key = hashlib.sha256(f"{self._key} {names}".encode()).hexdigest()
+                compiled = self._compile(
+                    network, example.float(), key=key, precision=self._precision, dynamic_batch=True
+                )
+                self._compiled[wanted] = compiled or (lambda images: (network(images),))
+            return self._compiled[wanted]
 
 
 class GroupNet(nn.Module):
@@ -126,7 +131,8 @@ class GroupNet(nn.Module):
 
 
 def _resized(picture: npt.NDArray[np.uint8], side_px: int) -> npt.NDArray[np.uint8]:
-    method = cv2.INTER_AREA if side_px < picture.shape[0] else cv2.INTER_LINEAR
+    # Means over what is hardly larger than a pixel take five times as long, and show the same.
+    method = cv2.INTER_AREA if 2 * side_px <= picture.shape[0] else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(picture, (side_px, side_px), interpolation=method), np.uint8)
 
 

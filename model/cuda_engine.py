@@ -66,6 +66,8 @@ class CudaEngine:
         record: makes a run repeatable; None records CUDA graphs.
     """
 
+    num_callers = 1
+
     def __init__(
         self,
         network: Network,

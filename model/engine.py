@@ -60,6 +60,10 @@ class Engine(Protocol):
     def batch_size(self) -> int:
         """Crops it likes to be given at once: more do not make it faster."""
 
+    @property
+    def num_callers(self) -> int:
+        """Threads that keep it busy, one more than calls run at once; 1: calls must come one after the other."""
+
     def __call__(self, crops: Tensor) -> Tensor:
         """Stylise N3HW float32 crops in [-1, 1], any N; the same shape, type, range and device come back.
 
@@ -68,7 +72,13 @@ class Engine(Protocol):
 
 
 def load_engine(
-    style: Style, *, device: str = "auto", precision: str = "auto", engine: str = "auto", threads: int | None = None
+    style: Style,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    engine: str = "auto",
+    threads: int | None = None,
+    streams: int = 1,
 ) -> Engine:
     """Make the best engine for a style on this machine, and measure it.
 
@@ -79,6 +89,8 @@ def load_engine(
             within the bounds of `Deviation.is_small`.
         engine: one of `ENGINES`; `auto` is OpenVINO on a CPU, the recorded engine on an NVIDIA GPU, else PyTorch.
         threads: CPU threads it may use; None is one per core. PyTorch's are set for the whole process, not here.
+        streams: calls that an engine for CPUs should run at once, each with its share of the threads: a call takes
+            longer, but many take less time than one after the other. Other engines run one.
 
     Raises:
         DeviceError: there is no such device, engine or precision, or it does not work.
@@ -88,7 +100,7 @@ def load_engine(
     while True:
         candidate, *waiting = waiting
         try:
-            made = _made(style, chosen, candidate, threads)
+            made = _made(style, chosen, candidate, threads, streams)
             found = _measured(made, style)
         except (RuntimeError, DeviceError) as error:  # what a driver or a kernel refuses shows only when it runs
             if not waiting and isinstance(error, DeviceError):
@@ -144,12 +156,12 @@ def _candidates(engine: str, precision: str, device: torch.device) -> list[_Cand
 
 
 def _made(
-    style: Style, device: torch.device, candidate: _Candidate, threads: int | None
+    style: Style, device: torch.device, candidate: _Candidate, threads: int | None, streams: int
 ) -> TorchEngine | OpenVinoEngine | CudaEngine:
     """An engine whose error is still to be measured."""
     engine, precision = candidate
     if engine == "openvino":
-        return OpenVinoEngine(style, precision=precision, threads=threads)
+        return OpenVinoEngine(style, precision=precision, threads=threads, streams=streams)
     if engine == "torch":
         return TorchEngine(style.generator, device=device, precision=precision)
     size_px = style.card.crop_size_px

@@ -41,6 +41,7 @@ class OpenVinoEngine:
         style: what to run.
         precision: `fp32`, `bf16`, or `int8`, which `keep_quantised` must have been given first.
         threads: CPU threads; None is one per core.
+        streams: calls that run at once, each with its share of the threads.
         quantised: for int8, a packed network that is to be tried; None is the one that was kept.
 
     Raises:
@@ -52,13 +53,20 @@ class OpenVinoEngine:
     batch_size = 1
 
     def __init__(
-        self, style: Style, *, precision: str = "fp32", threads: int | None = None, quantised: bytes | None = None
+        self,
+        style: Style,
+        *,
+        precision: str = "fp32",
+        threads: int | None = None,
+        streams: int = 1,
+        quantised: bytes | None = None,
     ) -> None:
         self.precision = precision
         self.max_error = self.mean_error = 0.0
         self.psnr_db = PSNR_CEILING_DB
         self._style = style
-        self._threads = threads
+        self.num_callers = streams + 1
+        self._threads, self._streams = threads, streams
         self._style_sha256 = style.sha256
         self._networks: OrderedDict[tuple[int, int], OpenVinoNetwork] = OrderedDict()
         self._lock = threading.Lock()
@@ -118,6 +126,7 @@ class OpenVinoEngine:
             key=self._key("generator", weights=weights, shape=shape, precision=precision, winograd=use_winograd),
             precision=precision,
             threads=self._threads,
+            streams=self._streams,
             dynamic_batch=True,
         )
 

@@ -12,12 +12,12 @@ import json
 import logging
 import platform
 import tempfile
-import threading
 import warnings
 from collections.abc import Callable, Iterable
 from functools import cache
 from io import BytesIO
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,7 @@ def compile_network(
     key: str,
     precision: str = "fp32",
     threads: int | None = None,
+    streams: int = 1,
     dynamic_batch: bool = False,
 ) -> Callable[[Tensor], tuple[Tensor, ...]]:
     """Make a network of one input run with OpenVINO.
@@ -52,11 +53,11 @@ def compile_network(
             the code of the network's classes and the CPU are added here.
         precision: `fp32` (exact but for rounding) or `bf16`.
         threads: CPU threads; None is one per core.
+        streams: calls that run at once, each with its share of the threads; more wait for one another.
         dynamic_batch: take any number of inputs. They run one by one, so that no result depends on the others.
 
     Returns:
-        A function from an input to the network's outputs as new tensors; any thread may call it, calls wait for
-        each other.
+        A function from an input to the network's outputs as new tensors; any thread may call it.
 
     Raises:
         DeviceError: OpenVINO cannot run it.
@@ -68,12 +69,19 @@ def compile_network(
         key=combined_key(key=key, shape=shape, precision=precision, code=code, machine=machine_key()),
         precision=precision,
         threads=threads,
+        streams=streams,
         dynamic_batch=dynamic_batch,
     )
 
 
 def open_network(
-    build: Callable[[], Any], *, key: str, precision: str, threads: int | None = None, dynamic_batch: bool = False
+    build: Callable[[], Any],
+    *,
+    key: str,
+    precision: str,
+    threads: int | None = None,
+    streams: int = 1,
+    dynamic_batch: bool = False,
 ) -> OpenVinoNetwork:
     """Read a compiled network from the cache, or compile and keep it.
 
@@ -82,12 +90,13 @@ def open_network(
         key: the whole key, as `combined_key` gives it.
         precision: see `compile_network`.
         threads: see `compile_network`.
+        streams: see `compile_network`.
         dynamic_batch: see `compile_network`.
 
     Raises:
         DeviceError: OpenVINO is not there or cannot run it.
     """
-    options = _options(precision, threads)
+    options = _options(precision, threads, streams)
     try:
         compiled = _read_compiled(key, options)
         if compiled is None:
@@ -95,7 +104,7 @@ def open_network(
             _keep_compiled(key, compiled)
     except Exception as error:  # those of OpenVINO have no root of their own
         raise DeviceError(f"OpenVINO cannot run this network on this CPU: {_last_line(error)}") from error
-    return OpenVinoNetwork(compiled, is_repeated=dynamic_batch)
+    return OpenVinoNetwork(compiled, is_repeated=dynamic_batch, streams=streams)
 
 
 def compile_model(model: Any, *, precision: str = "fp32", threads: int | None = None) -> OpenVinoNetwork:
@@ -163,17 +172,19 @@ def machine_key() -> str:
 
 
 class OpenVinoNetwork:
-    """A compiled network and the one request that runs it; its tensors are OpenVINO's, without a copy.
+    """A compiled network and the requests that run it; their tensors are OpenVINO's, without a copy.
 
     Args:
         compiled: `openvino.CompiledModel` with one input of a fixed shape.
         is_repeated: the input is one item; a batch runs item by item.
+        streams: requests, as many as calls may run at once.
     """
 
-    def __init__(self, compiled: Any, *, is_repeated: bool) -> None:
+    def __init__(self, compiled: Any, *, is_repeated: bool, streams: int = 1) -> None:
         self._compiled = compiled
-        self._request = compiled.create_infer_request()
-        self._lock = threading.Lock()
+        self._idle: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(streams):
+            self._idle.put(compiled.create_infer_request())
         self._is_repeated = is_repeated
         self.input_shape = tuple(compiled.input(0).shape)
         self._outputs = [(list(output.shape), _torch_type(output.element_type)) for output in compiled.outputs]
@@ -195,18 +206,22 @@ class OpenVinoNetwork:
         """Fill the outputs."""
         shared = import_openvino().Tensor
 
-        with self._lock:
-            self._request.set_input_tensor(shared(x.numpy(), shared_memory=True))
+        request = self._idle.get()
+        try:
+            request.set_input_tensor(shared(x.numpy(), shared_memory=True))
             for i, output in enumerate(outputs):
-                self._request.set_output_tensor(i, shared(output.numpy(), shared_memory=True))
-            self._request.infer()
+                request.set_output_tensor(i, shared(output.numpy(), shared_memory=True))
+            request.infer()
+        finally:
+            self._idle.put(request)
         return outputs
 
 
-def _options(precision: str, threads: int | None) -> dict[str, Any]:
+def _options(precision: str, threads: int | None, streams: int = 1) -> dict[str, Any]:
     options = {
         "INFERENCE_PRECISION_HINT": PRECISION_HINTS[precision],
         "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": streams,
         # Another process or the encoder would be pinned to the same cores, and all wait for one.
         "ENABLE_CPU_PINNING": False,
     }

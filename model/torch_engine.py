@@ -36,6 +36,7 @@ class TorchEngine:
     """
 
     name = "torch"
+    num_callers = 1
 
     def __init__(self, generator: Generator, *, device: torch.device, precision: str = "fp32") -> None:
         self.device = str(device)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from .heap import keep_freed_memory
 
-_MAX_CV_THREADS = 2
-"""Crops are small: more threads spend their time on waking each other."""
+_MAX_STREAMS = 4
+"""Frames that are restyled at once; what follows is done frame by frame and no faster than four of them."""
 _MAX_ENCODER_THREADS = 8
 """x264 gains little beyond, and each of its threads keeps a few frames."""
 
@@ -26,8 +26,8 @@ class Budget:
     """Processes that render chunks at once."""
     engine_threads: int
     """Threads of every network (generator, parser, landmarks), per process."""
-    cv_threads: int
-    """Threads of OpenCV, per process."""
+    streams: int
+    """Calls of a network that run at once, per process; they share its threads."""
     encoder_threads: int
     """Threads of each encoder. x264 makes other bits with another number, so it never depends on `num_processes`."""
     is_overlapped: bool
@@ -53,7 +53,12 @@ def _quota_cores() -> float | None:
 
 
 def decide_budget(
-    *, threads: int | None = None, parallel: int | None = None, num_gpus: int = 0, cores: int | None = None
+    *,
+    threads: int | None = None,
+    parallel: int | None = None,
+    num_gpus: int = 0,
+    cores: int | None = None,
+    is_sequential: bool = False,
 ) -> Budget:
     """Split the machine.
 
@@ -62,6 +67,7 @@ def decide_budget(
         parallel: processes that the user asks for; None: one per GPU, and one on a CPU.
         num_gpus: GPUs that may be used; 0 on a CPU.
         cores: of this machine; None looks.
+        is_sequential: pictures come one at a time, and each is wanted as soon as may be.
     """
     cores = num_cores() if cores is None else cores
     processes = parallel or max(1, num_gpus)
@@ -69,7 +75,7 @@ def decide_budget(
     return Budget(
         num_processes=processes,
         engine_threads=engine,
-        cv_threads=min(engine, _MAX_CV_THREADS),
+        streams=1 if num_gpus or is_sequential else min(engine, _MAX_STREAMS),
         encoder_threads=min(cores, _MAX_ENCODER_THREADS),
         is_overlapped=cores > 1 or num_gpus > 0,
     )
@@ -89,7 +95,7 @@ def apply_budget(budget: Budget) -> None:
     import cv2
 
     keep_freed_memory()
-    cv2.setNumThreads(budget.cv_threads)
+    cv2.setNumThreads(1)  # stages and streams use the cores; crops are small, and idle threads of OpenCV spin
     os.environ.setdefault("OMP_NUM_THREADS", str(budget.engine_threads))
     torch = sys.modules.get("torch")
     if torch is not None:

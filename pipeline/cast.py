@@ -24,6 +24,11 @@ class Cast:
         """Pictures that it likes to be given at once."""
         return max(stylist.batch_size for stylist in self._stylists.values())
 
+    @property
+    def num_callers(self) -> int:
+        """Threads that may call `stylise` at once."""
+        return min(stylist.engine.num_callers for stylist in self._stylists.values())
+
     def size_px_of(self, style: str) -> int:
         """Side of the crops of a style."""
         return self._stylists[style].size_px

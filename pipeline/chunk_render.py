@@ -99,6 +99,7 @@ def _renderer(work: VideoWork, studio: Studio) -> ChunkRenderer:
         whole=studio.whole,
         opacity=settings.strength,
         is_overlapped=studio.budget.is_overlapped,
+        num_workers=studio.cast.num_callers if studio.budget.is_overlapped and not settings.reuse_still else 1,
         keeps_source=settings.compare != "none",
         measured_every=measured_every(work.analysis.num_frames),
         reuse=StillReuse(studio.cast, work.analysis.cuts) if settings.reuse_still else None,

@@ -20,10 +20,11 @@ class CpuCompiler:
 
     Args:
         threads: CPU threads of each network; None is one per core.
+        streams: calls of a network that run at once, each with its share of the threads.
     """
 
-    def __init__(self, threads: int | None) -> None:
-        self._threads = threads
+    def __init__(self, threads: int | None, streams: int = 1) -> None:
+        self._threads, self._streams = threads, streams
 
     def __call__(
         self,
@@ -39,7 +40,13 @@ class CpuCompiler:
 
         try:
             return compile_network(
-                network, example, key=key, precision=precision, threads=self._threads, dynamic_batch=dynamic_batch
+                network,
+                example,
+                key=key,
+                precision=precision,
+                threads=self._threads,
+                streams=self._streams,
+                dynamic_batch=dynamic_batch,
             )
         except (DeviceError, ImportError) as error:
             logger.warning("%s runs in PyTorch, which is slower: %s", type(network).__name__, error)

@@ -59,7 +59,8 @@ def convert_all(
     outcomes = [Outcome(name, error=error) for name, error in found.errors]
     for outcome in outcomes:
         on_done(outcome)
-    clashes, studio = check_clashes(found.items), build_studio(settings)
+    clashes, is_sequential = check_clashes(found.items), all(item.is_picture for item in found.items)
+    studio = build_studio(settings, is_sequential=is_sequential)
     for work in {item.work for item in found.items}:
         remove_abandoned(work)
     if found.items:

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from alignment.points import Points
-from alignment.warp import compose, invert, transform_points, warp_crop
+from alignment.warp import compose, seen_by, warp_crop
 
 from .finder import RGB, FaceSource
 from .frames import Frame
@@ -47,10 +47,9 @@ class Regions(Protocol):
 def crop_of_region(source: Regions, source_to_crop: Points, size_px: int) -> RGB:
     """Cut an aligned crop, SxSx3 uint8 RGB, out of the rectangle of a picture that it shows."""
     width, height = source.size_wh
-    corners = np.array([[0, 0], [size_px, 0], [0, size_px], [size_px, size_px]], np.float32)
-    seen = transform_points(invert(source_to_crop), corners)
-    low = np.clip(np.floor(seen.min(0)).astype(int) - 2, 0, (width - 2, height - 2))
-    high = np.clip(np.ceil(seen.max(0)).astype(int) + 3, low + 2, (width, height))
+    left, top, right, bottom = seen_by(source_to_crop, size_px)
+    low = np.clip(np.floor([left, top]).astype(int) - 2, 0, (width - 2, height - 2))
+    high = np.clip(np.ceil([right, bottom]).astype(int) + 3, low + 2, (width, height))
     shift = np.array([[1, 0, low[0]], [0, 1, low[1]]], np.float32)
     region = source.to_rgb(int(low[0]), int(low[1]), int(high[0]), int(high[1]))
     return np.asarray(warp_crop(region, compose(source_to_crop, shift), size_px))

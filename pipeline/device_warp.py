@@ -16,17 +16,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from alignment.points import Points
-from alignment.warp import compose, invert, transform_points
+from alignment.warp import compose, invert, seen_by
 
-from .plane_views import HALVE_BELOW, CropWish, chroma_to_luma, even_bounds
+from .plane_views import HALVE_BELOW, CropWish, chroma_to_luma, even_bounds, smoothing_kernels
 
 Plane = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
 
 _REACH_PX = 2
 """Samples around what a crop shows that its edge may need."""
-_SAMPLES_PER_PIXEL = 0.75
-"""As in alignment/warp.py: with fewer samples per source pixel, along a side, the grid is made finer."""
 _STEPS_PER_LEVEL = 128
 
 
@@ -120,10 +118,10 @@ def _seen(planes: list[Plane], to_crop: Points, size_px: int) -> _Part:
     if _scale(to_crop) < HALVE_BELOW:
         x0, y0, x1, y1 = even_bounds(planes[0].shape, to_crop, size_px)
     else:
-        corners = np.array([[0, 0], [size_px, 0], [0, size_px], [size_px, size_px]], np.float32)
-        seen, size_wh = transform_points(invert(to_crop), corners), np.array(planes[0].shape[::-1])
-        low = np.clip(np.floor(seen.min(0)) - _REACH_PX, 0, size_wh - 1).astype(int)
-        high = np.clip(np.ceil(seen.max(0)) + _REACH_PX, low + 1, size_wh).astype(int)
+        left, top, right, bottom = seen_by(to_crop, size_px)
+        size_wh = np.array(planes[0].shape[::-1])
+        low = np.clip(np.floor([left, top]) - _REACH_PX, 0, size_wh - 1).astype(int)
+        high = np.clip(np.ceil([right, bottom]) + _REACH_PX, low + 1, size_wh).astype(int)
         x0, y0, x1, y1 = int(low[0]), int(low[1]), int(high[0]), int(high[1])
     shift = np.array([[1, 0, x0], [0, 1, y0]], np.float32)
     return _Part([plane[y0:y1, x0:x1] for plane in planes], compose(to_crop, shift))
@@ -131,16 +129,18 @@ def _seen(planes: list[Plane], to_crop: Points, size_px: int) -> _Part:
 
 def _cut(planes: Tensor, to_crop: Points, size_px: int) -> Tensor:
     """CxHxW -> CxSxS, each pixel the mean over what it shows."""
-    while (scale := _scale(to_crop)) and scale < HALVE_BELOW:
+    while 0 < _scale(to_crop) < HALVE_BELOW:
         x0, y0, x1, y1 = even_bounds(tuple(planes.shape[1:]), to_crop, size_px)
         if x1 - x0 < 2 or y1 - y0 < 2:
             break
         planes = F.avg_pool2d(planes[None, :, y0:y1, x0:x1], 2)[0]
         to_crop = compose(to_crop, np.array([[2, 0, x0 + 0.5], [0, 2, y0 + 0.5]]))
-    factor = max(1, math.ceil(_SAMPLES_PER_PIXEL / max(_scale(to_crop), 1e-6)))
-    to_fine = np.array([[factor, 0, (factor - 1) / 2], [0, factor, (factor - 1) / 2]])
-    fine = sampled(planes, invert(compose(to_fine, to_crop)), (size_px * factor, size_px * factor))
-    return fine if factor == 1 else F.avg_pool2d(fine[None], factor)[0]
+    kernels = smoothing_kernels(to_crop)
+    if kernels is not None:
+        in_x, in_y = (torch.from_numpy(kernel).to(planes) for kernel in kernels)
+        padded = F.pad(planes[:, None], (1, 1, 1, 1), "replicate")
+        planes = F.conv2d(padded, torch.outer(in_y, in_x)[None, None])[:, 0]
+    return sampled(planes, invert(to_crop), (size_px, size_px))
 
 
 def _scale(to_crop: Points) -> float:

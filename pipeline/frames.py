@@ -230,18 +230,17 @@ class Frame:
         """Return HxWx3 uint8 RGB of planes of equal size, in this frame's format."""
         if self.layout.kind == "yuv":
             transform = rgb_from_yuv(self._matrix(), self.is_full_range, self.layout.bit_depth)
-            merged = cv2.merge(samples)
-            if merged.dtype == np.uint8 and not self.colour.is_hdr:
-                return np.asarray(cv2.transform(merged, transform), np.uint8)
-            rgb = np.asarray(cv2.transform(merged.astype(np.float32), transform), np.float32)
+            if self.layout.bit_depth == 8 and not self.colour.is_hdr:
+                return np.asarray(cv2.transform(cv2.merge([_bytes(of) for of in samples]), transform), np.uint8)
+            merged = cv2.merge([np.asarray(of, np.float32) for of in samples])
+            rgb = np.asarray(cv2.transform(merged, transform), np.float32)
         else:
             scale, offset = self._linear_scale()
             order = (0, 0, 0) if self.layout.kind == "gray" else (2, 0, 1)
             rgb = cv2.merge([(samples[i].astype(np.float32) - offset) * scale for i in order]).astype(np.float32)
         if self.colour.is_hdr:
             rgb = sdr_from_hdr(rgb, self.colour)
-        # Rounds, to even, and keeps within 0 and 255: a fifth of the time that NumPy takes in three steps.
-        return np.asarray(cv2.add(rgb, _NOTHING, dtype=cv2.CV_8U), np.uint8)  # type: ignore[call-overload]
+        return _bytes(rgb)
 
     def _linear_scale(self) -> tuple[np.float32, np.float32]:
         """Return (scale, offset) of gray and RGB samples: value in [0, 255] = (sample - offset) * scale."""
@@ -271,11 +270,18 @@ class Frame:
             rgb = hdr_from_sdr(rgb, self.colour)
         if self.layout.kind == "yuv":
             transform = yuv_from_rgb(self._matrix(), self.is_full_range, self.layout.bit_depth)
-            return [np.asarray(plane, np.float32) for plane in cv2.split(cv2.transform(rgb, transform))]
+            return [np.asarray(cv2.transform(rgb, row[None]), np.float32) for row in transform]
         scale, offset = self._linear_scale()
         if self.layout.kind == "gray":
             return [cv2.transform(rgb, np.array([[0.299, 0.587, 0.114]], np.float32)) / scale + offset]
         return [rgb[:, :, channel] / scale + offset for channel in (1, 2, 0)]
+
+
+def _bytes(samples: Plane) -> npt.NDArray[np.uint8]:
+    """Round, to even, and keep within 0 and 255: a fifth of the time that NumPy takes in three steps."""
+    if samples.dtype == np.uint8:
+        return samples
+    return np.asarray(cv2.add(samples, _NOTHING, dtype=cv2.CV_8U), np.uint8)  # type: ignore[call-overload]
 
 
 def _resized(plane: Plane, size_wh: tuple[int, int]) -> Plane:

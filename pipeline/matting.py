@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +19,20 @@ def smoothstep(values: Floats, low: float, high: float) -> Floats:
 
 def resized(picture: npt.NDArray[np.float32] | npt.NDArray[np.uint8], side: int) -> Floats:
     """A square picture (SxS or SxSxC) at another size, float32; shrinking to half and less takes the mean."""
+    while picture.shape[0] > side and picture.shape[0] % (2 * side) == 0:  # several times as fast as all at once
+        picture = _halved(picture)
     if picture.shape[0] == side:
         return np.asarray(picture, np.float32)
     method = cv2.INTER_AREA if 2 * side <= picture.shape[0] else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(picture, (side, side), interpolation=method), np.float32)
+
+
+def _halved(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    half = picture.shape[0] // 2
+    # Interpolation in the middle of four is their mean, too; of floats in three channels it is the faster one.
+    is_slow = picture.ndim == 3 and picture.shape[2] == 3 and picture.dtype == np.float32
+    method = cv2.INTER_LINEAR if is_slow else cv2.INTER_AREA
+    return np.asarray(cv2.resize(picture, (half, half), interpolation=method))
 
 
 def soft(mask: Floats, sigma_px: float) -> Floats:
@@ -47,19 +59,23 @@ def guided(guide: Floats, mask: Floats, radius_px: int, noise_levels: float) -> 
     side = guide.shape[0]
     half = max(side // 2, 1)
     lines = _lines(resized(guide, half), resized(mask, half), max(radius_px // 2, 1), noise_levels)
-    r, g, b = cv2.split(guide)
-    slope_r, slope_g, slope_b, fitted = (resized(np.asarray(of, np.float32), side) for of in cv2.split(lines))
-    fitted += r * slope_r
-    fitted += g * slope_g
-    fitted += b * slope_b
+    *slopes, fitted = (resized(of, side) for of in lines)
+    for channel, slope in zip(channels(guide), slopes, strict=True):
+        slope *= channel
+        fitted += slope
     return np.clip(fitted, 0, 1, out=fitted)
 
 
-def _lines(guide: Floats, mask: Floats, radius_px: int, noise_levels: float) -> Floats:
-    """Slopes and offset (SxSx4) of the plane in colour space that the mask is around each pixel."""
-    r, g, b = cv2.split(guide)
+def channels(picture: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+    """The channels of a picture, each by itself: a third of the time that OpenCV takes to split it."""
+    return [np.asarray(cv2.extractChannel(picture, i)) for i in range(picture.shape[2])]
+
+
+def _lines(guide: Floats, mask: Floats, radius_px: int, noise_levels: float) -> list[Floats]:
+    """Three slopes and the offset (SxS each) of the plane in colour space that the mask is around each pixel."""
+    r, g, b = channels(guide)
     products = (r * r, g * g, b * b, r * g, r * b, g * b, r * mask, g * mask, b * mask)
-    means = cv2.split(_box(cv2.merge([r, g, b, mask, *products]), radius_px))
+    means = [_box(of, radius_px) for of in (r, g, b, mask, *products)]
     mean_r, mean_g, mean_b, mean_mask, *squares, to_r, to_g, to_b = means
     floor = np.float32(noise_levels**2)
     rr, gg, bb = (of - m * m + floor for of, m in zip(squares[:3], (mean_r, mean_g, mean_b), strict=True))
@@ -73,9 +89,9 @@ def _lines(guide: Floats, mask: Floats, radius_px: int, noise_levels: float) -> 
     slope_g = (in_rg * to_r + in_gg * to_g + in_gb * to_b) * norm
     slope_b = (in_rb * to_r + in_gb * to_g + in_bb * to_b) * norm
     offset = mean_mask - slope_r * mean_r - slope_g * mean_g - slope_b * mean_b
-    return _box(cv2.merge([slope_r, slope_g, slope_b, offset]), radius_px)
+    return [_box(of, radius_px) for of in (slope_r, slope_g, slope_b, offset)]
 
 
-def _box(of: cv2.typing.MatLike, radius_px: int) -> Floats:
+def _box(of: Floats, radius_px: int) -> Floats:
     side = 2 * radius_px + 1
     return np.asarray(cv2.blur(of, (side, side), borderType=cv2.BORDER_REFLECT), np.float32)

@@ -5,6 +5,7 @@ What is not seen is not converted: the cost goes by the size of the view, hardly
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -13,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from alignment.points import Points
-from alignment.warp import compose, invert, scale_of, transform_points, warp_crop
+from alignment.warp import compose, scale_of, seen_by
 
 Plane = npt.NDArray[Any]
+Floats = npt.NDArray[np.float32]
 
-HALVE_BELOW = 0.375
-"""Scale below which a plane is halved before it is warped: sampling it finely enough would cost more."""
+SMOOTHED_BELOW, HALVE_BELOW = 0.75, 0.375
+"""Scales of a crop below which a plane is smoothed before it is warped, and below which it is halved before that."""
 _REACH_PX = 4
 """Samples around a crop that its edge may need."""
 
@@ -75,10 +77,11 @@ def crop_planes(
         chroma_shifts: log2 of the chroma's subsampling in x and y, sited as chroma.py says.
 
     Returns:
-        size_px x size_px float32 samples of each; every pixel the mean over what it shows, not rounded.
+        size_px x size_px samples of each, every pixel the mean over about what it shows: in the planes' own dtype, or
+        float32 that is not rounded where a plane that is alone in its geometry was smoothed.
     """
     chroma_to_crop = compose(source_to_crop, chroma_to_luma(chroma_shifts))
-    return [_crop(planes[0], source_to_crop, size_px)] + [_crop(plane, chroma_to_crop, size_px) for plane in planes[1:]]
+    return _crop(planes[:1], source_to_crop, size_px) + _crop(planes[1:], chroma_to_crop, size_px)
 
 
 def chroma_to_luma(chroma_shifts: tuple[int, int]) -> Points:
@@ -88,23 +91,73 @@ def chroma_to_luma(chroma_shifts: tuple[int, int]) -> Points:
     return np.array([[step_x, 0, left], [0, step_y, (step_y - 1) / 2]], np.float32)
 
 
-def _crop(plane: Plane, to_crop: Points, size_px: int) -> Plane:
-    """Warp one plane; where the crop is much smaller than what it shows, what it shows is halved first."""
-    while 0 < scale_of(to_crop) < HALVE_BELOW:
-        x0, y0, x1, y1 = even_bounds(plane.shape, to_crop, size_px)
+def _crop(planes: Sequence[Plane], to_crop: Points, size_px: int) -> list[Plane]:
+    """Warp planes of one geometry; what the crop shows in less detail is averaged first."""
+    parts = list(planes)
+    while parts and 0 < scale_of(to_crop) < HALVE_BELOW:
+        x0, y0, x1, y1 = even_bounds(parts[0].shape, to_crop, size_px)
         if x1 - x0 < 2 or y1 - y0 < 2:
             break
-        plane = _halved(plane[y0:y1, x0:x1])
+        parts = [_halved(part[y0:y1, x0:x1]) for part in parts]
         to_crop = compose(to_crop, np.array([[2, 0, x0 + 0.5], [0, 2, y0 + 0.5]]))
-    return warp_crop(plane, to_crop, size_px, keeps_fractions=True)
+    if not parts:
+        return []
+    x0, y0, x1, y1 = _bounds(parts[0].shape, to_crop, size_px)
+    seen = [np.ascontiguousarray(part[y0:y1, x0:x1]) for part in parts]  # OpenCV merges others at a tenth of the speed
+    kernels = smoothing_kernels(to_crop)
+    if kernels is not None:
+        seen = [_smoothed(part, kernels, keeps_fractions=len(seen) == 1) for part in seen]
+    return _warped(seen, compose(to_crop, np.array([[1, 0, x0], [0, 1, y0]])), size_px)
+
+
+def smoothing_kernels(to_crop: Points) -> tuple[Floats, Floats] | None:
+    """Three weights in x and in y that make a plane as smooth as a crop shows it; None where it shows all there is.
+
+    Together with the interpolation they have the variance of a mean over four samples, a quarter of a pixel of the crop
+    from its middle in x and in y.
+    """
+    (a, b, _), (c, d, _) = to_crop.tolist()
+    scale_x, scale_y = math.hypot(a, c), math.hypot(b, d)  # chroma is not always square
+    if not 0 < min(scale_x, scale_y) < SMOOTHED_BELOW:
+        return None
+    return _kernel(scale_x), _kernel(scale_y)
+
+
+def _kernel(scale: float) -> Floats:
+    side = min(1 / (32 * max(scale, 0.1) ** 2), 1 / 3) if scale < SMOOTHED_BELOW else 0.0
+    return np.array([side, 1 - 2 * side, side], np.float32)
+
+
+def _smoothed(plane: Plane, kernels: tuple[Floats, Floats], *, keeps_fractions: bool) -> Plane:
+    depth = cv2.CV_32F if keeps_fractions else -1
+    return np.asarray(cv2.sepFilter2D(plane, depth, *kernels, borderType=cv2.BORDER_REPLICATE))
+
+
+def _warped(parts: Sequence[Plane], to_crop: Points, size_px: int) -> list[Plane]:
+    """Sample planes of one geometry, once per pixel of the crop; OpenCV warps four channels of bytes as fast as one."""
+    joined = parts[0] if len(parts) == 1 else cv2.merge([*parts, *parts][:4])
+    warped = cv2.warpAffine(
+        joined,
+        to_crop.astype(np.float64),
+        (size_px, size_px),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return [np.asarray(warped)] if len(parts) == 1 else [cv2.extractChannel(warped, i) for i in range(len(parts))]
 
 
 def even_bounds(size_hw: tuple[int, ...], to_crop: Points, size_px: int) -> tuple[int, int, int, int]:
     """The part of a plane that a crop sees, with some room, an even number of rows and columns: x0, y0, x1, y1."""
+    x0, y0, x1, y1 = _bounds(size_hw, to_crop, size_px)
+    return x0, y0, x0 + (x1 - x0) // 2 * 2, y0 + (y1 - y0) // 2 * 2
+
+
+def _bounds(size_hw: tuple[int, ...], to_crop: Points, size_px: int) -> tuple[int, int, int, int]:
+    """The part of a plane that a crop sees, with some room, from an even row and column on: x0, y0, x1, y1."""
     height, width = size_hw
-    corners = np.array([[0, 0], [size_px, 0], [0, size_px], [size_px, size_px]], np.float32)
-    seen = transform_points(invert(to_crop), corners)
-    low = np.clip(np.floor(seen.min(0)) - _REACH_PX, 0, (max(width - 2, 0), max(height - 2, 0))).astype(int) // 2 * 2
-    high = np.clip(np.ceil(seen.max(0)) + _REACH_PX, low + 2, (width, height)).astype(int)
-    sides = (high - low) // 2 * 2
-    return int(low[0]), int(low[1]), int(low[0] + sides[0]), int(low[1] + sides[1])
+    left, top, right, bottom = seen_by(to_crop, size_px)
+    x0 = min(max(math.floor(left) - _REACH_PX, 0), max(width - 2, 0)) // 2 * 2
+    y0 = min(max(math.floor(top) - _REACH_PX, 0), max(height - 2, 0)) // 2 * 2
+    x1 = min(max(math.ceil(right) + _REACH_PX, x0 + 2), width)
+    y1 = min(max(math.ceil(bottom) + _REACH_PX, y0 + 2), height)
+    return x0, y0, x1, y1

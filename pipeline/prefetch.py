@@ -1,7 +1,7 @@
-"""Run an iterator ahead of its consumer in a thread, bounded by items and by bytes: the joint between two stages.
+"""Joints between stages: an iterator that runs ahead of its consumer, and a stage that works on several items at once.
 
-Stages joined this way form a chain. The consumer at its end pulls; whoever fails ends the chain, and its error comes
-out at the end. Nothing here knows what is passed on.
+Both are bounded. Stages joined this way form a chain. The consumer at its end pulls; whoever fails ends the chain, and
+its error comes out at the end. Nothing here knows what is passed on.
 """
 
 from __future__ import annotations
@@ -9,8 +9,11 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, nullcontext
 from typing import Generic, TypeVar
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -47,6 +50,35 @@ def prefetch(
         waiting.cancel()
         if thread.ident is not None:
             thread.join()
+
+
+def ordered_map(work: Callable[[S], T], items: Iterable[S], num_workers: int) -> Generator[T]:
+    """Yield what becomes of each item, in order; so many are worked on at once, and one more waits.
+
+    Args:
+        work: called in threads, with one worker in the caller's.
+        items: advanced, and closed where that is possible, in the caller's thread.
+        num_workers: calls of `work` at once.
+
+    Yields:
+        The results. An exception of `work` or of the iterable is raised in its place; calls that have begun end before
+        that, or before the generator's close returns.
+    """
+    with closing(items) if isinstance(items, Generator) else nullcontext():
+        if num_workers == 1:
+            yield from map(work, items)
+            return
+        workers = ThreadPoolExecutor(num_workers, thread_name_prefix="work")
+        try:
+            begun: deque[Future[T]] = deque()
+            for item in items:
+                begun.append(workers.submit(work, item))
+                if len(begun) > num_workers:
+                    yield begun.popleft().result()
+            while begun:
+                yield begun.popleft().result()
+        finally:
+            workers.shutdown(cancel_futures=True)
 
 
 def _produce(items: Iterable[T], waiting: _Waiting[T]) -> None:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from .frames import Frame
 from .meter import Grey, WarpErrorMeter, luma8
 from .paste import Region
 from .plan import Placement
-from .prefetch import prefetch
+from .prefetch import ordered_map, prefetch
 from .render_stats import RenderStats
 from .still_reuse import StillReuse, Wish
 from .stylist import StyledFace, Stylist
@@ -68,6 +69,7 @@ class ChunkRenderer:
         whole: WholeFrame | None = None,
         opacity: float = 1.0,
         is_overlapped: bool = False,
+        num_workers: int = 1,
         keeps_source: bool = False,
         measured_every: int = 1,
         reuse: StillReuse | None = None,
@@ -82,6 +84,7 @@ class ChunkRenderer:
             whole: restyles whole frames before the faces are set in; None leaves them as they are.
             opacity: 0..1, how strongly whole frames are restyled.
             is_overlapped: restyle in a thread of its own, ahead of what finishes the frames.
+            num_workers: threads that restyle, each another frame; one with `reuse`, which looks back.
             keeps_source: hand out the source of every frame that is painted.
             measured_every: see WarpErrorMeter.
             reuse: restyles in the stylist's place, but for faces that stand still.
@@ -95,6 +98,7 @@ class ChunkRenderer:
         self._whole, self._opacity = whole, opacity
         self._whole_blend = TemporalBlend(smoothing, flow_side_px=FLOW_SIDE_PX)
         self._is_overlapped, self._keeps_source = is_overlapped, keeps_source
+        self._num_workers = num_workers
         self._reuse = reuse
 
     def render(self, frames: Iterable[Frame], first: int, start: int, stop: int) -> Generator[Rendered]:
@@ -137,17 +141,24 @@ class ChunkRenderer:
 
     def _stylise(self, frames: Iterator[tuple[int, Frame]], first_shown: int) -> Generator[_Styled]:
         """Restyle frames in groups that hold as many faces as the engine likes; drop those before `first_shown`."""
-        for group in self._groups(frames):
-            before = perf_counter()
-            styled = self._restyled(group, first_shown)
-            before = self.stats.spend("generate", before)
-            shown = [(wish, faces) for wish, faces in zip(group, styled, strict=True) if wish.index >= first_shown]
-            wholes: Sequence[StyledPicture | None] = [None] * len(shown)
-            if self._whole is not None:
-                wholes = self._whole.stylise([wish.source for wish, _ in shown])
-                self.stats.spend("generate whole", before)
-            for (wish, faces), whole in zip(shown, wholes, strict=True):
-                yield _Styled(wish.index, wish.source, {face.placement.track_id: face for face in faces}, whole)
+        work = partial(self._stylise_group, first_shown=first_shown)
+        for group, stats in ordered_map(work, self._groups(frames), self._num_workers):
+            self.stats.add(stats)
+            yield from group
+
+    def _stylise_group(self, group: Sequence[Wish[Frame]], first_shown: int) -> tuple[list[_Styled], RenderStats]:
+        stats, before = RenderStats(), perf_counter()
+        styled = self._restyled(group, first_shown)
+        before = stats.spend("generate", before)
+        shown = [(wish, faces) for wish, faces in zip(group, styled, strict=True) if wish.index >= first_shown]
+        wholes: Sequence[StyledPicture | None] = [None] * len(shown)
+        if self._whole is not None:
+            wholes = self._whole.stylise([wish.source for wish, _ in shown])
+            stats.spend("generate whole", before)
+        return [
+            _Styled(wish.index, wish.source, {face.placement.track_id: face for face in faces}, whole)
+            for (wish, faces), whole in zip(shown, wholes, strict=True)
+        ], stats
 
     def _restyled(self, group: Sequence[Wish[Frame]], first_shown: int) -> list[list[StyledFace]]:
         if self._reuse is None:

@@ -41,18 +41,29 @@ def _path(name: str | None) -> Path | None:
     return None if name is None else Path(name)
 
 
-def build_studio(settings: ConvertSettings, budget: Budget | None = None) -> Studio:
+def build_studio(settings: ConvertSettings, budget: Budget | None = None, *, is_sequential: bool = False) -> Studio:
     """Return what converts with these settings: with networks, or for `--style rehearsal` without any.
 
     Args:
         settings: the user's choices.
         budget: the share of this machine that it may use; None decides it by the settings.
+        is_sequential: pictures come one at a time, and each is wanted as soon as may be.
     """
+    budget = budget or _budget_for(settings, is_sequential=is_sequential)
     if settings.style == REHEARSAL:
         from .rehearsal import RehearsalStudio
 
         return RehearsalStudio(settings, budget)
     return Studio(settings, budget)
+
+
+def _budget_for(settings: ConvertSettings, *, is_sequential: bool) -> Budget:
+    return decide_budget(
+        threads=settings.threads,
+        parallel=settings.parallel,
+        num_gpus=num_gpus(settings.device),
+        is_sequential=is_sequential,
+    )
 
 
 class Studio:
@@ -82,10 +93,7 @@ class Studio:
     @cached_property
     def budget(self) -> Budget:
         """How the machine is split."""
-        if self._budget is not None:
-            return self._budget
-        settings = self.settings
-        return decide_budget(threads=settings.threads, parallel=settings.parallel, num_gpus=num_gpus(settings.device))
+        return self._budget or _budget_for(self.settings, is_sequential=False)
 
     def waited_since(self) -> float:
         """Tell since when the user waits for the conversion that begins: for the first, since this process started."""
@@ -149,6 +157,7 @@ class Studio:
                 precision=settings.precision,
                 engine=settings.engine,
                 threads=self.budget.engine_threads,
+                streams=self.budget.streams,
             )
             for name, style in self.styles.items()
         }
@@ -162,7 +171,7 @@ class Studio:
     def finder(self) -> FaceFinder:
         """Detector and landmarks."""
         settings, device = self.settings, str(choose_device(self.settings.device))
-        compiler = self._compiler(device, threads=1)  # the two run at the same time, and are small
+        compiler = self._compiler(device, threads=1, streams=1)  # the two run at the same time, and are small
         detector = build_detector(
             settings.detector,
             weights=_path(settings.detector_weights),
@@ -173,11 +182,11 @@ class Studio:
             detector, build_landmark_predictor(settings.landmarks, device=device, compile_network=compiler)
         )
 
-    def _compiler(self, device: str, *, threads: int | None = None) -> CpuCompiler | None:
+    def _compiler(self, device: str, *, threads: int, streams: int) -> CpuCompiler | None:
         """What makes the networks of other rooms fast on a CPU; None on other devices, and for `--engine torch`."""
         if device != "cpu" or self.settings.engine in ("torch", "compiled"):
             return None
-        return CpuCompiler(threads or self.budget.engine_threads)
+        return CpuCompiler(threads, streams)
 
     @cached_property
     def embedder(self) -> FaceEmbedder:
@@ -239,7 +248,9 @@ class Studio:
                 parts=self.settings.parts,
                 parser_weights=_path(self.settings.parser_weights),
                 device=self.engine.device,
-                compile_network=self._compiler(self.engine.device),
+                compile_network=self._compiler(
+                    self.engine.device, threads=self.budget.engine_threads, streams=self.budget.streams
+                ),
             )
         return self._masks_of[group]
 

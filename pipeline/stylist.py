@@ -119,7 +119,8 @@ class Stylist:
 
 def _joined(picture: Crop, mask: Mask) -> Layers:
     """Picture and mask as layers."""
-    return np.asarray(cv2.merge([*cv2.split(picture), cv2.convertScaleAbs(mask, alpha=255)]), np.uint8)
+    layers = cv2.cvtColor(picture, cv2.COLOR_RGB2RGBA)
+    return np.asarray(cv2.insertChannel(cv2.convertScaleAbs(mask, alpha=255), layers, 3), np.uint8)
 
 
 def _mask_of(layers: Layers) -> Mask:

@@ -7,8 +7,9 @@ not ghost. The window is finite and symmetric: no lag, and a result that does no
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 from weakref import ref
 
 import cv2
@@ -22,6 +23,7 @@ Grey = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 Box = tuple[int, int, int, int]
 _T = TypeVar("_T")
+_V = TypeVar("_V", np.uint8, np.float32)
 
 RADIUS_FRAMES = 2
 """Frames on each side that are looked at."""
@@ -31,8 +33,8 @@ _SPREAD_FRAMES = 1.5
 """Standard deviation of the weights over time."""
 _NOISE_LEVELS = 7.0
 """Grey levels by which two sources may differ before their crops are no longer averaged."""
-_LEAST_SHARE = 0.01
-"""A neighbour that nowhere gets this weight is left out."""
+_FULL_WEIGHT, _LEAST_WEIGHT = 255.0, 3
+"""Weight of the crop itself; and a neighbour that nowhere gets this one is left out."""
 _STILL_PX = 1 / 32
 """Motion that is nowhere larger than this is none."""
 _MARGIN_PX = 8
@@ -68,31 +70,36 @@ class TemporalBlend:
         Returns:
             HxWxC float32 in [0, 255].
         """
-        total = styled[centre].astype(np.float32)
+        steadied = styled[centre].astype(np.float32)
         neighbours = [i for i in styled if i != centre and i in sources and abs(i - centre) <= RADIUS_FRAMES]
         if self.strength == 0 or not neighbours:
-            return total
+            return steadied
         here = self._grey(sources[centre])
-        window = _window([self._box(styled[i]) for i in (centre, *neighbours)], total.shape[:2], here.shape)
-        mixed = np.ascontiguousarray(total[window.large])
-        weight = np.ones(mixed.shape[:2], np.float32)
+        window = _window([self._box(styled[i]) for i in (centre, *neighbours)], steadied.shape[:2], here.shape)
+        # Crops and weights are bytes, whose products OpenCV sums up many times as fast as those of fractions.
+        products = steadied[window.large] * np.float32(_FULL_WEIGHT)
+        weights = np.full(products.shape[:2], _FULL_WEIGHT, np.float32)
         for i in neighbours:
-            share = self.strength * float(np.exp(-0.5 * ((i - centre) / _SPREAD_FRAMES) ** 2))
+            share = self.strength * math.exp(-0.5 * ((i - centre) / _SPREAD_FRAMES) ** 2)
             flow, agreement = self._compared(here, self._grey(sources[i]))
-            there = window.enlarged(agreement[window.small]) * np.float32(share)
-            if float(there.max(initial=0)) >= _LEAST_SHARE:
+            small = np.asarray(cv2.convertScaleAbs(agreement[window.small], alpha=_FULL_WEIGHT * share), np.uint8)
+            if small.max(initial=0) >= _LEAST_WEIGHT:
+                weight = window.enlarged(small)
                 moved = _brought_over(styled[i], flow[window.small], window)
-                mixed = np.asarray(cv2.blendLinear(mixed, moved, weight, there), np.float32)
-                weight += there
-        total[window.large] = mixed
-        return total
+                cv2.accumulateProduct(moved, _repeated(weight, moved), products)
+                cv2.accumulate(weight, weights)
+        products *= _repeated(np.reciprocal(weights, out=weights), products)
+        steadied[window.large] = products
+        return steadied
 
     def _compared(self, here: Grey, there: Grey) -> tuple[Flow, Floats]:
         """Motion between two small pictures, and how far they agree once it is taken out, 0..1."""
         flow = self._flow(here, there)
-        residual = cv2.absdiff(here, warp_by_flow(there, flow)).astype(np.float32)
-        difference = cv2.blur(residual, (5, 5)) * np.float32(1 / _NOISE_LEVELS)
-        return flow, np.asarray(np.exp(-difference * difference), np.float32)
+        residual = cv2.absdiff(here, warp_by_flow(there, flow))
+        difference = np.asarray(cv2.boxFilter(residual, cv2.CV_32F, (5, 5)), np.float32)
+        difference *= difference
+        difference *= np.float32(-1 / _NOISE_LEVELS**2)
+        return flow, np.exp(difference, out=difference)
 
     def _grey(self, crop: Crop) -> Grey:
         """The small picture of a crop."""
@@ -126,11 +133,11 @@ class _Window(NamedTuple):
     small: tuple[slice, slice]
     scale_xy: tuple[float, float]
 
-    def enlarged(self, part: Floats) -> Floats:
+    def enlarged(self, part: npt.NDArray[_V]) -> npt.NDArray[_V]:
         """The small part at the size of the large one."""
         rows, columns = self.large
         size_wh = columns.stop - columns.start, rows.stop - rows.start
-        return np.asarray(cv2.resize(part, size_wh, interpolation=cv2.INTER_LINEAR), np.float32)
+        return np.asarray(cv2.resize(part, size_wh, interpolation=cv2.INTER_LINEAR), part.dtype)
 
 
 def _window(boxes: Sequence[Box | None], large_hw: Sequence[int], small_hw: Sequence[int]) -> _Window:
@@ -152,15 +159,24 @@ def _window(boxes: Sequence[Box | None], large_hw: Sequence[int], small_hw: Sequ
     )
 
 
-def _brought_over(crop: Crop, flow: Flow, window: _Window) -> Floats:
-    """A part of a neighbour's crop after the motion between it and this frame, float32."""
-    if float(np.abs(flow).max(initial=0)) <= _STILL_PX:
-        return crop[window.large].astype(np.float32)
+def _repeated(weight: npt.NDArray[_V], of: npt.NDArray[Any]) -> npt.NDArray[_V]:
+    """A weight (HxW) for every channel of some HxWxC."""
+    return np.asarray(cv2.merge([weight] * (of.shape[2] if of.ndim == 3 else 1)), weight.dtype).reshape(of.shape)
+
+
+def _brought_over(crop: Crop, flow: Flow, window: _Window) -> Crop:
+    """A part of a neighbour's crop after the motion between it and this frame."""
+    flow = np.ascontiguousarray(flow)
+    if cv2.norm(flow, cv2.NORM_INF) <= _STILL_PX:
+        return np.ascontiguousarray(crop[window.large])
     rows, columns = window.large
-    places = window.enlarged(flow * np.array(window.scale_xy, np.float32))
+    scale_x, scale_y = window.scale_xy
+    # NumPy takes a pair as factor for a thousand short rows.
+    scaled = flow * np.float32(scale_x) if scale_x == scale_y else flow * np.array(window.scale_xy, np.float32)
+    places = window.enlarged(scaled)
     places += grid(columns.start, rows.start, columns.stop, rows.stop)
     moved = cv2.remap(crop, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
-    return np.asarray(moved, np.float32)
+    return np.asarray(moved, np.uint8).reshape(*places.shape[:2], *crop.shape[2:])
 
 
 def _shown_box(layers: Crop) -> Box | None:

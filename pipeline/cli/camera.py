@@ -98,7 +98,7 @@ def camera(
         check_absent(record, overwrite=overwrite)
         make_output_folder(record.absolute().parent)
     opened = choose_source(source, size_wh=_parse_size(size), fps=fps)
-    studio = build_studio(ConvertSettings(**choices))
+    studio = build_studio(ConvertSettings(**choices), is_sequential=True)
     studio.load()
     report_path = None if record is None else record.with_suffix(".report.json")
     wanted = CameraChoices(record, report_path, mirror, duration, reconnect)

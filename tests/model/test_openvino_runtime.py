@@ -100,6 +100,19 @@ def test_one_and_two_threads_give_the_same_bits(network):
     assert torch.equal(one(inputs(1))[0], two(inputs(1))[0])
 
 
+def test_calls_of_several_threads_run_at_once_and_do_not_mix(network):
+    run = compile_network(network, inputs(1), key="a", threads=2, streams=2)
+    wanted, got = [network(inputs(1, seed)) for seed in range(8)], {}
+    threads = [threading.Thread(target=lambda s=seed: got.update({s: run(inputs(1, s))})) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for seed, outputs in got.items():
+        assert_alike(outputs, wanted[seed])
+    assert len(got) == 8
+
+
 def test_a_second_start_converts_nothing(network, monkeypatch):
     wanted = compile_network(network, inputs(1), key="a")(inputs(1))
     monkeypatch.setattr(runtime, "convert", lambda *_: pytest.fail("converted again"))

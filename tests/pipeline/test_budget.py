@@ -19,6 +19,12 @@ def test_one_process_has_all_cores_and_its_stages_overlap_where_there_are_two(co
     assert budget.is_overlapped == (cores > 1)
 
 
+def test_frames_are_restyled_at_once_unless_pictures_come_one_by_one_or_a_gpu_takes_them_together() -> None:
+    assert [decide_budget(cores=cores).streams for cores in (1, 2, 4, 16)] == [1, 2, 4, 4]
+    assert decide_budget(cores=16, is_sequential=True).streams == 1
+    assert decide_budget(cores=16, num_gpus=1).streams == 1
+
+
 def test_processes_share_the_cores_but_not_the_encoders_threads_which_shape_its_bits() -> None:
     alone, four = decide_budget(cores=16), decide_budget(cores=16, parallel=4)
     assert four.engine_threads == 4

@@ -19,7 +19,7 @@ class PaintingEngine:
 
     def __init__(self, level: float, batch_size: int = 1) -> None:
         self.level = level
-        self.batch_size = batch_size
+        self.batch_size, self.num_callers = batch_size, 1
         self.shapes: list[tuple[int, ...]] = []
 
     def __call__(self, crops: torch.Tensor) -> torch.Tensor:

@@ -3,10 +3,11 @@
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from time import sleep
 
 import pytest
 
-from pipeline.prefetch import prefetch
+from pipeline.prefetch import ordered_map, prefetch
 
 
 def test_items_arrive_in_order() -> None:
@@ -92,3 +93,64 @@ def test_an_interrupt_of_the_consumer_ends_the_chain() -> None:
     with pytest.raises(KeyboardInterrupt):
         chain.throw(KeyboardInterrupt)
     assert not any(t.name.startswith("stage") for t in threading.enumerate())
+
+
+@pytest.mark.parametrize("num_workers", [1, 3])
+def test_results_of_several_workers_come_in_order(num_workers: int) -> None:
+    def slow_when_even(number: int) -> int:
+        sleep(0.004 * (number % 2 == 0))
+        return number * number
+
+    assert list(ordered_map(slow_when_even, range(20), num_workers)) == [n * n for n in range(20)]
+
+
+def test_so_many_items_are_worked_on_at_once_and_one_more_waits() -> None:
+    taken, gate = [], threading.Barrier(2, timeout=10)
+
+    def items() -> Iterator[int]:
+        for number in range(6):
+            taken.append(number)
+            yield number
+
+    results = ordered_map(lambda number: (gate.wait(), number)[1], items(), 2)
+    assert next(results) == 0  # both workers had to meet at the gate
+    assert taken == [0, 1, 2]
+    assert list(results) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_an_error_of_a_worker_comes_out_in_its_place_and_closes_the_items(num_workers: int) -> None:
+    closed = []
+
+    def items() -> Iterator[int]:
+        try:
+            yield from range(100)
+        finally:
+            closed.append(True)
+
+    def work(number: int) -> int:
+        if number == 2:
+            raise RuntimeError("the third")
+        return number
+
+    results = ordered_map(work, items(), num_workers)
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(RuntimeError, match="the third"):
+        next(results)
+    assert closed == [True]
+
+
+def test_closing_early_waits_for_the_workers() -> None:
+    begun, ended = [], []
+
+    def work(number: int) -> int:
+        begun.append(number)
+        sleep(0.02)
+        ended.append(number)
+        return number
+
+    results = ordered_map(work, iter(range(50)), 2)
+    next(results)
+    results.close()
+    assert sorted(begun) == sorted(ended)
+    assert len(ended) < 6

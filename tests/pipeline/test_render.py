@@ -28,7 +28,7 @@ class InvertingEngine:
 
     name, device, precision, max_error, psnr_db = "invert", "cpu", "fp32", 0.0, 99.0
 
-    batch_size = 1
+    batch_size = num_callers = 1
 
     def __init__(self, broken_calls: tuple[int, ...] = (), value: float = float("nan")) -> None:
         self.calls = 0

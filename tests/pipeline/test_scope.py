@@ -48,6 +48,7 @@ class InvertingEngine:
     """Turns colours round; broken in some calls."""
 
     name, device, precision, max_error, psnr_db, batch_size = "invert", "cpu", "fp32", 0.0, 99.0, 1
+    num_callers = 1
 
     def __init__(self, broken_calls: tuple[int, ...] = ()) -> None:
         self.calls, self.broken_calls = 0, broken_calls

@@ -14,6 +14,7 @@ class InvertingEngine:
     """A style of one line."""
 
     name, device, precision, max_error, psnr_db, batch_size = "invert", "cpu", "fp32", 0.0, 99.0, 1
+    num_callers = 1
 
     def __call__(self, crops: torch.Tensor) -> torch.Tensor:
         return -crops

@@ -45,6 +45,18 @@ def test_what_appears_in_one_frame_only_is_not_smeared_over_its_neighbours() -> 
     assert np.abs(blended - sources[2]).mean() < 4.0
 
 
+def test_every_channel_is_averaged_with_the_same_weights() -> None:
+    sources = {i: scene(1.5 * i) for i in range(5)}
+    masks = {i: np.maximum(scene(1.5 * i + 20)[..., :1], 1) for i in sources}
+    layers = {i: np.dstack([sources[i], masks[i]]) for i in sources}
+    blend = TemporalBlend()
+    both, colours, mask = (blend.blend(sources, of, 2) for of in (layers, sources, masks))
+    assert both.shape == (SIZE, SIZE, 4)
+    assert mask.shape == (SIZE, SIZE, 1)
+    assert np.allclose(both, np.dstack([colours, mask]), atol=1e-3)
+    assert np.abs(both - layers[2]).mean() < 2.0
+
+
 def test_strength_zero_changes_nothing() -> None:
     crops = {i: scene(2.0 * i) for i in range(3)}
     assert (TemporalBlend(0.0).blend(crops, crops, 1) == crops[1]).all()

@@ -16,6 +16,7 @@ class ToneEngine:
     """Answers with a function of the picture; counts how often it is asked."""
 
     name, device, precision, max_error, psnr_db, batch_size = "tone", "cpu", "fp32", 0.0, 99.0, 1
+    num_callers = 1
 
     def __init__(self, gain: float = 0.5, shift: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> None:
         self.gain, self.shift, self.calls = gain, torch.tensor(shift)[:, None, None], 0

@@ -42,8 +42,8 @@ class IdentityEngine:
     name, device, precision = "identity", "cpu", "fp32"
     max_error, mean_error, psnr_db = 0.0, 0.0, 150.0
 
-    def __init__(self, batch_size: int = 1) -> None:
-        self.batch_size = batch_size
+    def __init__(self, num_callers: int) -> None:
+        self.batch_size, self.num_callers = 1, num_callers
 
     def __call__(self, crops: Tensor) -> Tensor:
         """Return the crops (see `model.Engine`)."""
@@ -54,7 +54,7 @@ def identity_studio(style: str, **choices: object) -> Studio:
     """The tools of a conversion with everything but the generator; faces are fitted in as for the style itself."""
     settings = ConvertSettings(style=style, blend="multiband", parallel=1, **choices)  # type: ignore[arg-type]
     studio = Studio(settings)
-    studio.engines = {name: IdentityEngine() for name in studio.style_names}
+    studio.engines = {name: IdentityEngine(studio.budget.streams + 1) for name in studio.style_names}
     return studio
 
 
