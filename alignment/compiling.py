@@ -16,7 +16,7 @@ class NetworkCompiler(Protocol):
     """Makes a network run faster on the CPU, with the same results but for rounding."""
 
     def __call__(
-        self, network: nn.Module, example: Tensor, *, key: str, dynamic_batch: bool = False
+        self, network: nn.Module, example: Tensor, *, key: str, precision: str = "fp32", dynamic_batch: bool = False
     ) -> CompiledNetwork | None:
         """Compile a network of one input and a tuple of outputs.
 
@@ -24,6 +24,7 @@ class NetworkCompiler(Protocol):
             network: in eval mode.
             example: an input of the shape that it will get.
             key: names the weights: equal keys may share what is kept from an earlier run.
+            precision: of the arithmetic: `fp32`, or `fast`, whatever this machine is fastest in.
             dynamic_batch: any number of inputs may come at once; none of them has an influence on another's outputs.
 
         Returns:

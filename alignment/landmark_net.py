@@ -69,17 +69,27 @@ class LandmarkNet(FoldableNet):
         Args:
             regions: N3HW float32 RGB in [-1, 1], H and W multiples of 32.
         """
+        votes, presence_logits = self.votes(regions)
+        return LandmarkOutput(self.count_votes(votes), presence_logits)
+
+    def votes(self, regions: Tensor) -> tuple[Tensor, Tensor]:
+        """Let the cells vote; see `forward`.
+
+        Returns:
+            N(3K)hw float32: K weights, K offsets in x and K in y; and the N presence logits.
+        """
         features = [self.stages[0](self.stem(regions))]
         for stage in self.stages[1:]:
             features.append(stage(features[-1]))
         joined = self.laterals[2](features[3])
         for lateral, feature in ((self.laterals[1], features[2]), (self.laterals[0], features[1])):
             joined = F.interpolate(joined, scale_factor=2.0, mode="nearest") + lateral(feature)
-        votes = self.vote_head(self.join(joined)).float()
-        presence = self.presence_head(features[-1].mean((2, 3))).float()
-        return LandmarkOutput(self._count_votes(votes), presence.squeeze(1))
+        votes: Tensor = self.vote_head(self.join(joined)).float()
+        presence: Tensor = self.presence_head(features[-1].mean((2, 3))).float()
+        return votes, presence.squeeze(1)
 
-    def _count_votes(self, votes: Tensor) -> Tensor:
+    def count_votes(self, votes: Tensor) -> Tensor:
+        """Make landmarks of what `votes` gave: NxKx2, see `LandmarkOutput`."""
         count, _, height, width = votes.shape
         votes = votes.reshape(count, 3, self.num_landmarks, height * width)
         weights = votes[:, 0].softmax(-1)
@@ -88,3 +98,15 @@ class LandmarkNet(FoldableNet):
         cells = torch.stack([xs.repeat(height), ys.repeat_interleave(width)])
         offsets = (weights[:, None] * votes[:, 1:]).sum(-1) * (_GRID_STRIDE / ROI_SIZE_PX)
         return (weights @ cells.T) + offsets.transpose(1, 2)
+
+
+class VotingNet(nn.Module):
+    """All of a `LandmarkNet` but the counting, which needs float32 where the network itself bears less."""
+
+    def __init__(self, network: LandmarkNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, regions: Tensor) -> tuple[Tensor, Tensor]:
+        """See `LandmarkNet.votes`."""
+        return self.network.votes(regions)

@@ -113,7 +113,9 @@ class Landmarker(Protocol):
 
 
 class LandmarkPredictor(Landmarker):
-    """The built-in predictor: 152 mesh landmarks and a presence score from one small network, in float32.
+    """The built-in predictor: 152 mesh landmarks and a presence score from one small network.
+
+    In float32, or compiled in what the machine is fastest in: bfloat16 moves landmarks by 0.02 px of a region of 128.
 
     It gives the same answer for the same region every time, whatever else is in the batch (up to float rounding).
     """
@@ -136,16 +138,16 @@ class LandmarkPredictor(Landmarker):
         """
         import torch
 
-        from .landmark_net import ROI_SIZE_PX
+        from .landmark_net import ROI_SIZE_PX, VotingNet
 
         self._size_px = ROI_SIZE_PX
         self._device = torch.device(device)
         self._network = network.fold_norms().to(self._device).to(memory_format=torch.channels_last)
         compiled = None
         if compile_network is not None:
-            example = torch.zeros(1, 3, ROI_SIZE_PX, ROI_SIZE_PX)
-            compiled = compile_network(self._network, example, key=key, dynamic_batch=True)
-        self._forward: CompiledNetwork = compiled or self._network
+            example, voting = torch.zeros(1, 3, ROI_SIZE_PX, ROI_SIZE_PX), VotingNet(self._network).eval()
+            compiled = compile_network(voting, example, key=f"{key} votes", precision="fast", dynamic_batch=True)
+        self._votes: CompiledNetwork = compiled or self._network.votes
 
     @property
     def num_landmarks(self) -> int:
@@ -171,8 +173,8 @@ class LandmarkPredictor(Landmarker):
 
         with torch.inference_mode():
             regions = torch.from_numpy(crops).to(self._device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
-            landmarks, presence_logits = self._forward(regions)
-            return landmarks.cpu().numpy(), presence_logits.sigmoid().cpu().numpy()
+            votes, presence_logits = self._votes(regions)
+            return self._network.count_votes(votes).cpu().numpy(), presence_logits.sigmoid().cpu().numpy()
 
 
 def build_landmark_predictor(

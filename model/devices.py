@@ -53,8 +53,9 @@ def choose_precisions(name: str, device: torch.device) -> tuple[str, ...]:
     return (name,)
 
 
-def fast_precision(device: torch.device) -> str:
+def fast_precision(device: torch.device | str) -> str:
     """The precision in which the device is fastest: bf16 on CPUs with AMX tiles, bf16 or fp16 on CUDA."""
+    device = torch.device(device)
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     if device.type == "cpu" and _has_amx():

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 class CpuCompiler:
-    """What rooms take as their `NetworkCompiler`: float32 or bfloat16 by OpenVINO, cached on disk.
+    """What rooms take as their `NetworkCompiler`: float32 or bfloat16 by OpenVINO, or the faster; cached on disk.
 
     Args:
         threads: CPU threads of each network; None is one per core.
@@ -36,8 +36,11 @@ class CpuCompiler:
         dynamic_batch: bool = False,
     ) -> Callable[[Tensor], tuple[Tensor, ...]]:
         """Compile a network; where OpenVINO cannot, tell why and let PyTorch run it as it is."""
+        from model.devices import fast_precision
         from model.openvino_runtime import compile_network
 
+        if precision == "fast":
+            precision = fast_precision("cpu")
         try:
             return compile_network(
                 network,

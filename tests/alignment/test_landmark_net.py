@@ -46,7 +46,7 @@ def test_an_offset_of_one_is_one_cell(network: LandmarkNet) -> None:
 def test_the_cell_with_all_the_weight_decides(network: LandmarkNet) -> None:
     votes = torch.zeros(1, 3 * 152, 16, 16)
     votes[0, :152, 3, 10] = 100.0
-    landmarks = network._count_votes(votes)
+    landmarks = network.count_votes(votes)
     torch.testing.assert_close(landmarks[0, 0], torch.tensor([10.5 / 16, 3.5 / 16]))
 
 

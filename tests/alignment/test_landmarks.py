@@ -11,7 +11,6 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from alignment.errors import LandmarkerUnavailableError, LandmarkSetError, WeightsError
-from alignment.landmark_net import LandmarkNet
 from alignment.landmarks import (
     BUILT_IN_WEIGHTS,
     PRESENCE_THRESHOLD,
@@ -23,6 +22,7 @@ from alignment.landmarks import (
 )
 from alignment.points import MESH, Points, eye_distance, five_points
 from alignment.warp import compose, invert, params, transform_points, warp_crop
+from pipeline.compiling import CpuCompiler
 
 ASTRONAUT_BOX = np.array([183.5, 53.1, 274.9, 181.8], np.float32)
 ASTRONAUT_FIVE = np.array([[202, 101], [247, 103], [224, 128], [201, 139], [245, 141]], np.float32)
@@ -183,20 +183,41 @@ def test_the_same_call_gives_the_same_bits(
 
 def test_a_compiled_network_looks_in_the_place_of_its_own(astronaut: np.ndarray, landmarks: Points) -> None:
     # Given a compiler that notes its order and hands back something like the network
-    asked = list[tuple[tuple[int, ...], int, bool]]()
+    asked = list[tuple[tuple[int, ...], str, bool]]()
 
-    def compiler(network: LandmarkNet, example: torch.Tensor, *, key: str, dynamic_batch: bool = False) -> object:
-        asked.append((tuple(example.shape), len(key), dynamic_batch))
-        return lambda regions: (network(regions).landmarks + 1, network(regions).presence_logits)
+    def compiler(
+        network: torch.nn.Module, example: torch.Tensor, *, key: str, precision: str, dynamic_batch: bool
+    ) -> object:
+        asked.append((tuple(example.shape), precision, dynamic_batch))
+
+        def votes(regions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            votes, presence_logits = network(regions)
+            votes[:, 152:] += 16  # cells of 8 px, so all offsets by 128 px more
+            return votes, presence_logits
+
+        return votes
 
     own = load_landmark_predictor(compile_network=compiler)
     # When it looks at a face
     roi = roi_from_landmarks(landmarks, 128)
     [seen], [expected] = own.predict(astronaut, [roi]), load_landmark_predictor().predict(astronaut, [roi])
     # Then what was handed back has answered, for any number of regions
-    assert asked == [((1, 3, 128, 128), 64, True)]
+    assert asked == [((1, 3, 128, 128), "fast", True)]
     offset = transform_points(roi, seen.landmarks) - transform_points(roi, expected.landmarks)
     np.testing.assert_allclose(offset, 128, atol=0.1)
+
+
+def test_fast_arithmetic_moves_no_landmark_by_a_tenth_of_a_pixel(astronaut: np.ndarray, landmarks: Points) -> None:
+    # Given the network compiled in what this machine is fastest in: bfloat16, where it can
+    fast = load_landmark_predictor(compile_network=CpuCompiler(threads=1))
+    # When both look at a face from several places
+    for turn in (0.9, 1.0, 1.1):
+        roi = roi_from_landmarks(landmarks, 128) * np.array([[turn, turn, 1.0]], np.float32)
+        [seen], [expected] = fast.predict(astronaut, [roi]), load_landmark_predictor().predict(astronaut, [roi])
+        # Then they see it at the same place
+        offset = transform_points(roi, seen.landmarks) - transform_points(roi, expected.landmarks)
+        assert np.abs(offset).max() < 0.1
+        assert abs(seen.presence - expected.presence) < 0.02
 
 
 def test_no_regions_give_no_results(predictor: LandmarkPredictor, astronaut: np.ndarray) -> None:
