@@ -26,6 +26,7 @@ from .masks import build_mask_maker
 from .plan import CropSpec
 from .process_start import started_at
 from .report import Report
+from .resident import give_back_libraries
 from .settings import REHEARSAL, ConvertSettings
 from .style_traits import keeps_colours
 from .stylist import Stylist
@@ -89,6 +90,8 @@ class Studio:
             self.finder, self.whole  # noqa: B018
         if self.settings.cluster is not None:
             self.runner  # noqa: B018 (a wrong address is told before any work)
+        if self.engine.device == "cpu":
+            give_back_libraries()
 
     @cached_property
     def budget(self) -> Budget:
