@@ -90,8 +90,8 @@ class GroupParser:
         """
         if self._side_px is not None and pictures.shape[1] != self._side_px:
             pictures = np.stack([_resized(picture, self._side_px) for picture in pictures])
-        images = torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
-        [shares] = self._network(groups, images[:1])(images.float())
+        images = torch.from_numpy(np.ascontiguousarray(pictures))
+        [shares] = self._network(groups, images[:1])(images)
         return shares
 
     def _network(self, groups: Sequence[PartGroup], example: Tensor) -> CompiledNetwork:
@@ -101,15 +101,13 @@ class GroupParser:
             if wanted not in self._compiled:
                 network = GroupNet(self._parser, groups)
                 key = hashlib.sha256(f"{self._key} {names}".encode()).hexdigest()
-                compiled = self._compile(
-                    network, example.float(), key=key, precision=self._precision, dynamic_batch=True
-                )
+                compiled = self._compile(network, example, key=key, precision=self._precision, dynamic_batch=True)
                 self._compiled[wanted] = compiled or (lambda images: (network(images),))
             return self._compiled[wanted]
 
 
 class GroupNet(nn.Module):
-    """A parser that gives the probabilities of groups of parts: N3HW float32 in [0, 255] to NGhw in [0, 1]."""
+    """A parser that gives the probabilities of groups of parts: NxHxWx3 uint8 RGB to NGhw in [0, 1]."""
 
     table: Tensor
 
@@ -122,10 +120,11 @@ class GroupNet(nn.Module):
         self.register_buffer("table", table, persistent=False)
         self.eval().requires_grad_(False)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, pictures: Tensor) -> Tensor:
         """Compute the maps at the network's resolution."""
+        images = pictures.permute(0, 3, 1, 2).float() * (1 / 127.5) - 1
         # A softmax, without its own pass over all maps.
-        weights = self.parser.logits(images * (1 / 127.5) - 1).clamp(max=_MAX_LOGIT).exp()
+        weights = self.parser.logits(images).clamp(max=_MAX_LOGIT).exp()
         sums = F.conv2d(weights, self.table)
         return (sums[:, :-1] / sums[:, -1:]).clamp(0, 1)
 

@@ -48,7 +48,7 @@ def compile_network(
 
     Args:
         network: gives a tensor or a tuple of tensors; it is only read, and left in its mode.
-        example: an input (NCHW float32, contents do not matter); the result takes this shape only.
+        example: an input (float32 or uint8, contents do not matter); the result takes this shape and type only.
         key: names the weights, such as their SHA-256: equal keys share a file in the cache. Shape, precision, versions,
             the code of the network's classes and the CPU are added here.
         precision: `fp32` (exact but for rounding) or `bf16`.
@@ -65,8 +65,10 @@ def compile_network(
     shape = [1, *example.shape[1:]] if dynamic_batch else list(example.shape)
     code = code_key(type(module).__module__ for module in network.modules())
     return open_network(
-        lambda: convert(network, shape),
-        key=combined_key(key=key, shape=shape, precision=precision, code=code, machine=machine_key()),
+        lambda: convert(network, shape, example.dtype),
+        key=combined_key(
+            key=key, shape=shape, type=str(example.dtype), precision=precision, code=code, machine=machine_key()
+        ),
         precision=precision,
         threads=threads,
         streams=streams,
@@ -112,16 +114,18 @@ def compile_model(model: Any, *, precision: str = "fp32", threads: int | None = 
     return OpenVinoNetwork(_core().compile_model(model, "CPU", _options(precision, threads)), is_repeated=False)
 
 
-def convert(network: nn.Module, shape: list[int]) -> Any:
-    """Turn a network of one float32 input into an `openvino.Model` with that input shape."""
+def convert(network: nn.Module, shape: list[int], dtype: torch.dtype = torch.float32) -> Any:
+    """Turn a network of one input, float32 or uint8, into an `openvino.Model` with that input shape."""
     openvino = import_openvino()
 
     is_training = network.training
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # sizes become constants, which is wanted, and torch.jit is deprecated
-            traced = torch.jit.trace(network.eval(), torch.zeros(shape), check_trace=False)  # type: ignore[no-untyped-call]
-            model = openvino.convert_model(traced, input=[(shape, openvino.Type.f32)])
+            example = torch.zeros(shape, dtype=dtype)
+            traced = torch.jit.trace(network.eval(), example, check_trace=False)  # type: ignore[no-untyped-call]
+            wanted = {torch.float32: openvino.Type.f32, torch.uint8: openvino.Type.u8}[dtype]
+            model = openvino.convert_model(traced, input=[(shape, wanted)])
     finally:
         network.train(is_training)
     return model
@@ -187,14 +191,15 @@ class OpenVinoNetwork:
             self._idle.put(compiled.create_infer_request())
         self._is_repeated = is_repeated
         self.input_shape = tuple(compiled.input(0).shape)
+        self._input_type = _torch_type(compiled.input(0).element_type)
         self._outputs = [(list(output.shape), _torch_type(output.element_type)) for output in compiled.outputs]
 
     def __call__(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Run on an input (float32, CPU); new tensors come back."""
+        """Run on an input (CPU, of the type that it was compiled for); new tensors come back."""
         wanted = self.input_shape[1:] if self._is_repeated else self.input_shape
         if tuple(x.shape[1:] if self._is_repeated else x.shape) != wanted:
             raise ValueError(f"input is of shape {tuple(x.shape)}; this network was compiled for {self.input_shape}.")
-        x = x.detach().to("cpu", torch.float32).contiguous()
+        x = x.detach().to("cpu", self._input_type).contiguous()
         if not self._is_repeated:
             return tuple(self._run(x, [torch.empty(shape, dtype=dtype) for shape, dtype in self._outputs]))
         outputs = [torch.empty([len(x), *shape[1:]], dtype=dtype) for shape, dtype in self._outputs]

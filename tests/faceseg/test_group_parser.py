@@ -71,7 +71,7 @@ def test_the_built_in_network_is_shown_pictures_of_the_size_asked_for_and_others
     compiler = Compiler()
     for parser in (built_in(), bisenet()):
         GroupParser(parser, compiler, 32).parse_groups(pictures(), GROUPS)
-    assert compiler.shapes == [(1, 3, 32, 32), (1, 3, 64, 64)]
+    assert compiler.shapes == [(1, 32, 32, 3), (1, 64, 64, 3)]
 
 
 def test_where_nothing_can_be_compiled_the_network_runs_as_it_is() -> None:
