@@ -34,7 +34,7 @@ _THERE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @click.command()
-@click.option("--quick", "effort", flag_value="quick", help="Speed in about a minute: 720p, one face, few rounds.")
+@click.option("--quick", "effort", flag_value="quick", help="Speed in a minute and a half: 720p, one face, few rounds.")
 @click.option(
     "--full",
     "effort",

@@ -85,14 +85,13 @@ QUICK = Effort(
     stages=(scene("720p"),),
     whole=(scene("720p"),),
     whole_narrow=(),
-    run_secs=2.0,
-    most_frames=75,
+    run_secs=4.0,
     memory=scene("720p"),
     memory_frames=(15, 45),
     starts=1,
     has_int8=False,
 )
-"""About a minute."""
+"""About a minute and a half."""
 DEFAULT = Effort("default")
 """A few minutes."""
 FULL = Effort(
