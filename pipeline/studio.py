@@ -8,8 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from alignment.detectors import build_detector
 from alignment.identity import FaceEmbedder, SFaceEmbedder
 from alignment.landmarks import build_landmark_predictor
@@ -92,8 +90,6 @@ class Studio:
             self.finder, self.whole  # noqa: B018
         if self.settings.cluster is not None:
             self.runner  # noqa: B018 (a wrong address is told before any work)
-        if self.cast.num_callers > 1:  # PyTorch only does small things between the networks, for each caller
-            torch.set_num_threads(max(1, self.budget.engine_threads // self.budget.streams))
         if self.engine.device == "cpu":
             give_back_libraries()
 
