@@ -65,6 +65,14 @@ class PublicLoop:
         Raises:
             FfmpegError: the encoder failed.
         """
+        ours = cv2.getNumThreads()  # our own conversions in this process leave OpenCV one thread
+        cv2.setNumThreads(torch.get_num_threads())
+        try:
+            return self._run(clip, out, num_frames)
+        finally:
+            cv2.setNumThreads(ours)
+
+    def _run(self, clip: Path, out: Path, num_frames: int) -> dict[str, float]:
         secs = dict.fromkeys(STAGES, 0.0)
         capture = cv2.VideoCapture(str(clip))
         size = f"{int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))}x{int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))}"
