@@ -5,7 +5,6 @@ Does what plane_views.py does on the CPU, within a level; colours are converted 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -16,15 +15,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from alignment.points import Points
-from alignment.warp import compose, invert, seen_by
+from alignment.warp import compose, invert, scale_of
 
-from .plane_views import HALVE_BELOW, CropWish, chroma_to_luma, even_bounds, smoothing_kernels
+from .plane_views import HALVE_BELOW, CropWish, bounds, chroma_to_luma, even_bounds, smoothing_kernels
 
 Plane = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
 
-_REACH_PX = 2
-"""Samples around what a crop shows that its edge may need."""
 _STEPS_PER_LEVEL = 128
 
 
@@ -115,21 +112,15 @@ def _parts(wish: CropWish) -> list[_Part]:
 
 def _seen(planes: list[Plane], to_crop: Points, size_px: int) -> _Part:
     """The part of planes that a crop shows; of an even size where it will be halved."""
-    if _scale(to_crop) < HALVE_BELOW:
-        x0, y0, x1, y1 = even_bounds(planes[0].shape, to_crop, size_px)
-    else:
-        left, top, right, bottom = seen_by(to_crop, size_px)
-        size_wh = np.array(planes[0].shape[::-1])
-        low = np.clip(np.floor([left, top]) - _REACH_PX, 0, size_wh - 1).astype(int)
-        high = np.clip(np.ceil([right, bottom]) + _REACH_PX, low + 1, size_wh).astype(int)
-        x0, y0, x1, y1 = int(low[0]), int(low[1]), int(high[0]), int(high[1])
+    look = even_bounds if scale_of(to_crop) < HALVE_BELOW else bounds
+    x0, y0, x1, y1 = look(planes[0].shape, to_crop, size_px)
     shift = np.array([[1, 0, x0], [0, 1, y0]], np.float32)
     return _Part([plane[y0:y1, x0:x1] for plane in planes], compose(to_crop, shift))
 
 
 def _cut(planes: Tensor, to_crop: Points, size_px: int) -> Tensor:
     """CxHxW -> CxSxS, each pixel the mean over what it shows."""
-    while 0 < _scale(to_crop) < HALVE_BELOW:
+    while 0 < scale_of(to_crop) < HALVE_BELOW:
         x0, y0, x1, y1 = even_bounds(tuple(planes.shape[1:]), to_crop, size_px)
         if x1 - x0 < 2 or y1 - y0 < 2:
             break
@@ -141,7 +132,3 @@ def _cut(planes: Tensor, to_crop: Points, size_px: int) -> Tensor:
         padded = F.pad(planes[:, None], (1, 1, 1, 1), "replicate")
         planes = F.conv2d(padded, torch.outer(in_y, in_x)[None, None])[:, 0]
     return sampled(planes, invert(to_crop), (size_px, size_px))
-
-
-def _scale(to_crop: Points) -> float:
-    return math.sqrt(abs(float(np.linalg.det(to_crop[:, :2]))))

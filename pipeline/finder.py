@@ -17,7 +17,7 @@ from alignment.detectors import FaceDetector
 from alignment.faces import Face
 from alignment.landmarks import PRESENCE_THRESHOLD, Landmarker, roi_from_box, roi_from_landmarks
 from alignment.points import Points
-from alignment.warp import invert, transform_points
+from alignment.warp import invert, seen_by, transform_points
 
 RGB = npt.NDArray[np.uint8]
 
@@ -142,10 +142,9 @@ def _distinct(faces: Sequence[Face]) -> list[Face]:
 
 def _is_inside(roi: Points, size_px: int, size_wh: tuple[int, int]) -> bool:
     """Tell whether a region of interest sees more than an edge of the picture."""
-    corners = np.array([[0, 0], [size_px, 0], [0, size_px], [size_px, size_px]], np.float32)
-    seen = transform_points(invert(roi), corners)
+    seen = np.array(seen_by(roi, size_px))
     if not np.isfinite(seen).all():
         return False
-    low = np.maximum(np.floor(seen.min(0)) - 2, 0)
-    high = np.minimum(np.ceil(seen.max(0)) + 3, size_wh)
+    low = np.maximum(np.floor(seen[:2]) - 2, 0)
+    high = np.minimum(np.ceil(seen[2:]) + 3, size_wh)
     return bool((high - low >= _MIN_SEEN_PX).all())

@@ -17,6 +17,7 @@ from alignment.warp import compose, invert, transform_points
 
 from .frames import Frame, Plane
 from .orientation import Orientation
+from .plane_views import chroma_to_luma
 
 Floats = npt.NDArray[np.float32]
 Shifts = tuple[int, int]
@@ -69,7 +70,7 @@ def paste_planes(frame: Frame, crop: Floats, mask: Floats, source_to_crop: Point
     for index, plane in enumerate(samples):
         is_chroma = layout.kind == "yuv" and index > 0
         here = _subsampled(box, shifts) if is_chroma else box
-        place = compose(to_crop, _luma_from_chroma(shifts)) if is_chroma else to_crop
+        place = compose(to_crop, chroma_to_luma(shifts)) if is_chroma else to_crop
         warped = _chroma_warp(plane, place, here) if is_chroma else _warp(plane, place, here)
         _mix(
             frame.planes[index][here.y0 : here.y1, here.x0 : here.x1], warped, chroma_alpha if is_chroma else alpha, top
@@ -116,12 +117,6 @@ def _subsampled(box: _Box, shifts: Shifts) -> _Box:
     """The same part on the chroma's grid."""
     (x, y), (x0, y0, x1, y1) = shifts, box
     return _Box(x0 >> x, y0 >> y, -(-x1 >> x), -(-y1 >> y))
-
-
-def _luma_from_chroma(shifts: Shifts) -> Points:
-    """Where chroma samples lie: on the left column of a pair, else in the middle of what they cover (chroma.py)."""
-    step_x, step_y = 1 << shifts[0], 1 << shifts[1]
-    return np.array([[step_x, 0, 0 if step_x == 2 else (step_x - 1) / 2], [0, step_y, (step_y - 1) / 2]], np.float32)
 
 
 def _masks(mask: Floats, to_crop: Points, box: _Box, shifts: Shifts) -> tuple[Floats, Floats]:

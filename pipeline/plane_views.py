@@ -102,7 +102,7 @@ def _crop(planes: Sequence[Plane], to_crop: Points, size_px: int) -> list[Plane]
         to_crop = compose(to_crop, np.array([[2, 0, x0 + 0.5], [0, 2, y0 + 0.5]]))
     if not parts:
         return []
-    x0, y0, x1, y1 = _bounds(parts[0].shape, to_crop, size_px)
+    x0, y0, x1, y1 = bounds(parts[0].shape, to_crop, size_px)
     seen = [np.ascontiguousarray(part[y0:y1, x0:x1]) for part in parts]  # OpenCV merges others at a tenth of the speed
     kernels = smoothing_kernels(to_crop)
     if kernels is not None:
@@ -148,11 +148,11 @@ def _warped(parts: Sequence[Plane], to_crop: Points, size_px: int) -> list[Plane
 
 def even_bounds(size_hw: tuple[int, ...], to_crop: Points, size_px: int) -> tuple[int, int, int, int]:
     """The part of a plane that a crop sees, with some room, an even number of rows and columns: x0, y0, x1, y1."""
-    x0, y0, x1, y1 = _bounds(size_hw, to_crop, size_px)
+    x0, y0, x1, y1 = bounds(size_hw, to_crop, size_px)
     return x0, y0, x0 + (x1 - x0) // 2 * 2, y0 + (y1 - y0) // 2 * 2
 
 
-def _bounds(size_hw: tuple[int, ...], to_crop: Points, size_px: int) -> tuple[int, int, int, int]:
+def bounds(size_hw: tuple[int, ...], to_crop: Points, size_px: int) -> tuple[int, int, int, int]:
     """The part of a plane that a crop sees, with some room, from an even row and column on: x0, y0, x1, y1."""
     height, width = size_hw
     left, top, right, bottom = seen_by(to_crop, size_px)
